@@ -1,0 +1,47 @@
+"""The command ``pilotage``: its sub-commands, and what an error looks like."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pilotage import __version__
+from pilotage.cli import config, policy, simulate
+from pilotage.model.errors import InvalidInput
+
+app = typer.Typer(
+    name="pilotage",
+    help="A scheduler that its users program in Python: write a policy, try it on a real trace, run it unchanged.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("simulate")(simulate.simulate)
+app.add_typer(policy.app, name="policy")
+app.command("config")(config.config)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pilotage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; bad input is one short line on standard error and exit code 2, never a traceback."""
+    try:
+        app()
+    except InvalidInput as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,57 @@
+"""The change log: which rows changed in which column group, in order. Positions only rise."""
+
+from collections.abc import Iterable
+
+from pilotage.kernel.plugin import Group
+
+Position = list[int]
+"""How far a consumer has read, one entry per group that it reads."""
+
+
+class ChangeLog:
+    """One list of rows per column group; a consumer asks for what came after its position.
+
+    ``version`` counts all entries, so it rises with every change of anything. Old entries are dropped once a group
+    holds more than ``keep``; a consumer that is further behind is told to look at everything.
+    """
+
+    def __init__(self, keep: int = 4096) -> None:
+        self.version = 0
+        self.keep = keep
+        self._rows: list[list[int]] = [[] for _ in Group]
+        self._base = [0] * len(Group)
+
+    def append(self, row: int, groups: Iterable[int]) -> None:
+        """Record that ``row`` changed in each of ``groups``."""
+        for group in groups:
+            rows = self._rows[group]
+            rows.append(row)
+            if len(rows) > 2 * self.keep:
+                drop = len(rows) - self.keep
+                del rows[:drop]
+                self._base[group] += drop
+        self.version += 1
+
+    def append_all(self, group: int) -> None:
+        """Record that every row changed in ``group``: whoever has read less must look at everything."""
+        self._base[group] += len(self._rows[group]) + 1
+        self._rows[group].clear()
+        self.version += 1
+
+    def now(self, groups: tuple[int, ...]) -> Position:
+        """Return the position behind the newest entry of each group."""
+        return [self._base[group] + len(self._rows[group]) for group in groups]
+
+    def since(self, groups: tuple[int, ...], position: Position) -> list[int] | None:
+        """Return the rows changed after ``position`` (may repeat), or None for all, and move ``position`` to now."""
+        changed: list[int] = []
+        everything = False
+        for i, group in enumerate(groups):
+            base, rows = self._base[group], self._rows[group]
+            seen = position[i]
+            if seen < base:
+                everything = True
+            elif seen < base + len(rows):
+                changed += rows[seen - base :]
+            position[i] = base + len(rows)
+        return None if everything else changed

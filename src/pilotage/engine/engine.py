@@ -1,0 +1,261 @@
+"""The engine: events change the state, `decide` turns waiting tasks into effects.
+
+`apply` and `decide` are the only two ways in. Both take the time as an argument; equal calls in equal order give
+equal effects, byte for byte.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pilotage.engine.kinds import Kinds
+from pilotage.engine.state import State
+from pilotage.engine.story import Story
+from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
+from pilotage.kernel.policy import Policy
+from pilotage.model.effects import Bind, Decision, Displaced, Effect, Reject
+from pilotage.model.errors import InvalidInput
+from pilotage.model.events import (
+    BindConfirmed,
+    BindFailed,
+    Cure,
+    Event,
+    NodeAdded,
+    NodeRemoved,
+    NodeUpdated,
+    TaskFinished,
+    TaskPlaced,
+    TaskSubmitted,
+    TaskUngated,
+    WorkloadExpected,
+)
+from pilotage.model.node import Node
+
+CACHE_BYTES = 256 * 2**20
+
+
+class Engine:
+    """One scheduler: a policy, the state of a cluster, and the tasks that wait for a place.
+
+    ``seed`` keys every random choice. ``retry=False`` drops a task for good when no node will do (the openb
+    protocol); otherwise it waits for a cure. ``cache_bytes`` bounds what is remembered between decisions.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        seed: int = 0,
+        retry: bool = True,
+        backoff: Backoff | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.policy = policy
+        self.seed = seed
+        self.retry = retry
+        scorers = tuple(scorer for scorer, _ in policy.scorers)
+        self.state = State((*policy.filters, *scorers))
+        self.room = WaitingRoom(policy.order, backoff or Backoff())
+        self.kinds = Kinds(policy, cache_bytes)
+        self.story = Story()
+        self._plugins = (*policy.filters, *scorers, policy.devices)
+        self._cures = {f.name: f.cures for f in policy.filters}
+        self._digest = policy.digest
+        self._seq = 0
+        self._effects: list[Effect] = []
+        self._attempts: dict[str, int] = {}
+        self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
+            NodeAdded: self._node_added,
+            NodeUpdated: self._node_updated,
+            NodeRemoved: self._node_removed,
+            TaskSubmitted: self._task_submitted,
+            TaskUngated: self._task_ungated,
+            TaskPlaced: self._task_placed,
+            TaskFinished: self._task_finished,
+            BindConfirmed: self._bind_confirmed,
+            BindFailed: self._bind_failed,
+            WorkloadExpected: self._workload_expected,
+        }
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event, now: float = 0.0) -> None:
+        """Take note of what happened. Raises `InvalidInput`, with nothing changed, for what can not be."""
+        self._handlers[type(event)](event, now)
+
+    def _node_added(self, event: NodeAdded, now: float) -> None:
+        self.state.add_node(event.node)
+        self._tell(now, event.node.name, "node added")
+        self.room.cured(Cure.NODE_ADDED, now)
+
+    def _node_updated(self, event: NodeUpdated, now: float) -> None:
+        self.state.row_of(event.node.name)
+        before = self.state.nodes[event.node.name]
+        self.state.update_node(event.node)
+        self._tell(now, event.node.name, "node updated")
+        cure = _cure_of(before, event.node)
+        if cure:
+            self.room.cured(cure, now)
+
+    def _node_removed(self, event: NodeRemoved, now: float) -> None:
+        lost = self.state.remove_node(event.name)
+        self._tell(now, event.name, "node removed", f"{len(lost)} tasks lose their place")
+        for placement in lost:
+            self._displace(placement.task.id, event.name, "node removed")
+            self.room.retry(placement.task, 0, now)
+
+    def _task_submitted(self, event: TaskSubmitted, now: float) -> None:
+        task = event.task
+        if task.id in self.room or task.id in self.state.placements:
+            raise InvalidInput("task_id", f"a task called {task.id!r} is known already")
+        self.room.submit(task)
+        self._tell(now, task.id, "submitted")
+
+    def _task_ungated(self, event: TaskUngated, now: float) -> None:
+        if event.task_id not in self.room:
+            raise InvalidInput("task_id", f"no task {event.task_id!r} waits")
+        self.room.ungate(event.task_id)
+        self._tell(now, event.task_id, "ungated")
+
+    def _task_placed(self, event: TaskPlaced, now: float) -> None:
+        task, row = event.task, self.state.row_of(event.node)
+        if task.id in self.state.placements:
+            raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
+        if len(event.gpus) != task.gpus or len(set(event.gpus)) != task.gpus:
+            raise InvalidInput("gpus", f"task {task.id!r} asks for {task.gpus} GPUs, its place names {event.gpus}")
+        gpu_count = int(self.state.columns.gpu_count[row])
+        if any(not 0 <= gpu < gpu_count for gpu in event.gpus):
+            raise InvalidInput("gpus", f"node {event.node!r} has GPUs 0 to {gpu_count - 1}, got {event.gpus}")
+        self.room.discard(task.id)
+        self.state.place(task, row, event.gpus, bound=True, known=True)
+        self._tell(now, task.id, "placed", event.node)
+
+    def _task_finished(self, event: TaskFinished, now: float) -> None:
+        task_id = event.task_id
+        if task_id in self.state.placements:
+            self.state.remove(task_id)
+            self._attempts.pop(task_id, None)
+            self.room.cured(Cure.TASK_LEFT, now)
+        elif not self.room.discard(task_id):
+            raise InvalidInput("task_id", f"no task is called {task_id!r}")
+        self._tell(now, task_id, "finished")
+
+    def _bind_confirmed(self, event: BindConfirmed, now: float) -> None:
+        self.state.confirm(event.task_id)
+        self._attempts.pop(event.task_id, None)
+        self._tell(now, event.task_id, "bind confirmed")
+
+    def _bind_failed(self, event: BindFailed, now: float) -> None:
+        placement = self.state.placements.get(event.task_id)
+        if placement is None or placement.bound:
+            what = "is on no node" if placement is None else "is bound already"
+            raise InvalidInput("task_id", f"task {event.task_id!r} {what}")
+        self.state.remove(event.task_id)
+        attempts = self._attempts[event.task_id] = self._attempts.get(event.task_id, 0) + 1
+        self.room.retry(placement.task, attempts, now)
+        self._tell(now, event.task_id, "bind failed", event.reason)
+        self.room.cured(Cure.TASK_LEFT, now)
+
+    def _workload_expected(self, event: WorkloadExpected, now: float) -> None:
+        self.state.expect(event.workload)
+        self._tell(now, "workload", "expected", f"{len(event.workload.parts)} specs")
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def decide(self, now: float = 0.0, budget: int | None = None) -> list[Effect]:
+        """Decide on the tasks that can be decided now, at most ``budget`` of them, and return the effects.
+
+        A plugin that fails stops the round: its task is put back, what was decided before is returned by the next
+        call, and the error is raised.
+        """
+        room = self.room
+        room.release(now)
+        left = room.active if budget is None else budget
+        while left > 0 and room.active:
+            left -= 1
+            waiting = room.pop()
+            try:
+                self._decide_one(waiting, now)
+            except BaseException:
+                room.put_back(waiting)
+                raise
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _decide_one(self, waiting: Waiting, now: float) -> None:
+        task, state = waiting.task, self.state
+        kind = self.kinds.of(task)
+        choice = kind.choose(state, task, now, self.seed)
+        if choice.row < 0:
+            self._reject(waiting, kind.number, kind.rejections(state, task, now, self.seed), now)
+            return
+        gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed) if task.spec.gpus else ()
+        node = state.columns.names[choice.row]
+        version = state.version
+        state.place(task, choice.row, gpus)
+        if waiting.attempts:
+            self._attempts[task.id] = waiting.attempts
+        self._seq += 1
+        decision = Decision(
+            seq=self._seq,
+            now=now,
+            task_id=task.id,
+            version=version,
+            kind=kind.number,
+            policy=self._digest,
+            tie=kind.tie,
+            feasible=choice.feasible,
+            node=node,
+            gpus=gpus,
+            score=choice.score,
+        )
+        self._effects.append(Bind(task.id, node, gpus, decision))
+        self._tell(now, task.id, "assumed", node)
+
+    def _reject(self, waiting: Waiting, kind: int, rejections: tuple[tuple[str, str, int], ...], now: float) -> None:
+        task = waiting.task
+        self._seq += 1
+        decision = Decision(
+            seq=self._seq,
+            now=now,
+            task_id=task.id,
+            version=self.state.version,
+            kind=kind,
+            policy=self._digest,
+            tie=self.policy.tie,
+            feasible=0,
+            rejections=rejections,
+        )
+        self._effects.append(Reject(task.id, not self.retry, decision))
+        self._tell(now, task.id, "rejected" if self.retry else "dropped", rejections)
+        if self.retry:
+            cures = Cure.NODE_ADDED
+            for name, _, _ in rejections:
+                cures |= self._cures[name]
+            self.room.reject(waiting, cures, now)
+
+    def prove(self) -> None:
+        """Raise `InvalidInput` when a plugin of the policy lacks something without which it can not decide."""
+        for plugin in self._plugins:
+            plugin.prove(self.state.columns)
+
+    def _displace(self, task_id: str, node: str, reason: str) -> None:
+        self._effects.append(Displaced(task_id, node, reason))
+        self._attempts.pop(task_id, None)
+        self._tell(0.0, task_id, "displaced", node)
+
+    def _tell(self, now: float, key: str, what: str, detail: object = "") -> None:
+        self.story.tell(self._seq, now, key, what, detail)
+
+
+def _cure_of(before: Node, after: Node) -> Cure:
+    """Return which kinds of cure lie between two forms of a node."""
+    cure = Cure(0)
+    if before.labels != after.labels:
+        cure |= Cure.LABELS
+    if before.taints != after.taints:
+        cure |= Cure.TAINTS
+    if before.cordoned != after.cordoned:
+        cure |= Cure.CORDON
+    if (before.capacity, before.gpus, before.gpu_model) != (after.capacity, after.gpus, after.gpu_model):
+        cure |= Cure.CAPACITY
+    return cure

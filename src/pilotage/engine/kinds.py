@@ -1,0 +1,302 @@
+"""Kinds of tasks: all tasks that a policy can not tell apart share one kind, and with it one row of total scores.
+
+A kind joins the memos of its fragments: which rows are feasible and the weighted sum of their scores. After a change
+of one row it costs a few microseconds to bring up to date, however many nodes there are; then one scan finds the best.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+
+from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo
+from pilotage.engine.state import State
+from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import Filter, Group, Scorer
+from pilotage.kernel.policy import Policy
+from pilotage.kernel.ties import first, heap, seeded_random
+from pilotage.model.task import Task, TaskSpec
+
+Rejections = tuple[tuple[str, str, int], ...]
+"""(filter, reason, nodes), in the order of the filters."""
+
+
+Key = tuple[Hashable, ...]
+"""The fragments of a task, one per row plugin of the policy, None where the plugin has nothing to say."""
+
+
+class Choice(NamedTuple):
+    """The outcome of looking at all nodes for one task; ``row`` is -1 when none is feasible."""
+
+    row: int
+    score: float
+    feasible: int
+
+
+class Kind:
+    """What a policy knows about tasks of one kind, on every row of a state."""
+
+    def __init__(
+        self, number: int, key: Key, policy: Policy, filters: list[FilterMemo], scorers: list[ScoreMemo]
+    ) -> None:
+        self.number = number
+        self.key = key
+        self.specs: list[TaskSpec] = []
+        self.filters = filters
+        self.scorers = scorers
+        self.tie = policy.tie
+        self.free_filters = [f for f in policy.filters if f.depends != "row"]
+        self.free_scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
+        self.exact = all(scorer.exact for scorer, _ in policy.scorers)
+        self.feasible: BoolArray = np.zeros(0, np.bool_)
+        self.total: ScoreArray = np.zeros(0, np.int64)
+        self.count = 0
+        """Number of feasible rows."""
+        self._bounds: list[tuple[float, float]] = []
+        self._groups = tuple(sorted({Group.NODE, *(g for memo in (*filters, *scorers) for g in memo.groups)}))
+        self._position = [-1] * len(self._groups)
+        self._version = -1
+        self._rejections: Rejections = ()
+        self._rejected_at = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that belong to this kind alone."""
+        return self.feasible.nbytes + self.total.nbytes
+
+    # -- keeping up with the state -------------------------------------------------------------------------------
+
+    def refresh(self, state: State) -> None:
+        """Bring feasible rows and totals up to the state's version."""
+        if self._version == state.version:
+            return
+        self._version = -1
+        for memo in self.filters:
+            memo.refresh(state)
+        moved = [memo.refresh(state) for memo in self.scorers]
+        changed = state.log.since(self._groups, self._position)
+        if len(self.feasible) < state.columns.rows:
+            self.feasible = np.zeros(state.columns.rows, np.bool_)
+            self.total = np.zeros(state.columns.rows, np.int64 if self.exact else np.float64)
+            changed = None
+        if changed is None or len(changed) > FEW:
+            self._rebuild(state)
+        elif changed:
+            self._patch(state, changed, moved)
+        self._version = state.version
+
+    def _rebuild(self, state: State) -> None:
+        n = state.columns.n
+        feasible = state.columns.alive[:n].copy()
+        for memo in self.filters:
+            feasible &= memo.values[:n]
+        self.feasible[:n] = feasible
+        self.count = int(np.count_nonzero(feasible))
+        self._bounds = self._find_bounds(n)
+        self._sum_up(n)
+
+    def _patch(self, state: State, changed: list[int], moved: list[bool]) -> None:
+        alive, flipped = state.columns.alive, False
+        for row in changed:
+            ok = alive.item(row)
+            for memo in self.filters:
+                if not ok:
+                    break
+                ok = memo.values.item(row)
+            if ok != self.feasible.item(row):
+                self.feasible[row] = ok
+                self.count += 1 if ok else -1
+                flipped = True
+        for memo, has_moved in zip(self.scorers, moved, strict=True):
+            if memo.normaliser is not None and (flipped or has_moved):
+                bounds = self._find_bounds(state.columns.n)
+                if bounds != self._bounds:
+                    self._bounds = bounds
+                    self._sum_up(state.columns.n)
+                    return
+                break
+        lowest = self._lowest
+        for row in changed:
+            self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
+
+    @property
+    def _lowest(self) -> float:
+        """The total of a row that is not feasible: below any real one."""
+        return -(2**63) if self.exact else -np.inf
+
+    def _find_bounds(self, n: int) -> list[tuple[float, float]]:
+        """Smallest and largest raw score over the feasible rows, per scorer (0, 0 where it is not normalised)."""
+        feasible = self.feasible[:n]
+        return [bounds(memo.values[:n][feasible]) if memo.normaliser is not None else (0, 0) for memo in self.scorers]
+
+    def _sum_up(self, n: int) -> None:
+        total: ScoreArray = np.zeros(n, self.total.dtype)
+        for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
+            raw = memo.values[:n]
+            total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
+        total[~self.feasible[:n]] = self._lowest
+        self.total[:n] = total
+
+    def _total_of(self, row: int) -> float:
+        total: float = 0 if self.exact else 0.0
+        for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
+            raw = memo.values.item(row)
+            total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
+        return total
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def choose(self, state: State, task: Task, now: float, seed: int) -> Choice:
+        """Return the best row for ``task``, one of this kind, by exact comparison of all feasible rows."""
+        self.refresh(state)
+        if self.free_filters or self.free_scorers:
+            return self._choose_freely(state, task, now, seed)
+        if not self.count:
+            return Choice(-1, 0, 0)
+        total = self.total[: state.columns.n]
+        row = int(total.argmax())
+        score = total.item(row)
+        if self.tie != "first" or not state.in_order:
+            row = self._settle(state, np.flatnonzero(total == score), self.feasible[: state.columns.n], task, seed)
+        return Choice(row, score, self.count)
+
+    def _choose_freely(self, state: State, task: Task, now: float, seed: int) -> Choice:
+        """The same with plugins that look beyond the row: those are asked anew, about the feasible rows only."""
+        columns = state.columns
+        rows = self._freely_feasible(state, task, now, seed)
+        if not rows.size:
+            return Choice(-1, 0, 0)
+        nodes = Nodes(columns, rows, now, seed)
+        raws: list[tuple[Scorer, int, ScoreArray]] = [
+            (memo.plugin, memo.weight, memo.values[rows]) for memo in self.scorers
+        ]
+        for scorer, weight in self.free_scorers:
+            fragment = scorer.fragment(task)
+            if fragment is not None:
+                raws.append((scorer, weight, scorer.score(fragment, nodes)))
+        total: ScoreArray = np.zeros(len(rows), self.total.dtype)
+        for scorer, weight, raw in raws:
+            total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, *bounds(raw)))
+        score = total.max().item()
+        feasible: BoolArray = np.zeros(columns.n, np.bool_)
+        feasible[rows] = True
+        return Choice(self._settle(state, rows[total == score], feasible, task, seed), score, len(rows))
+
+    def _freely_feasible(self, state: State, task: Task, now: float, seed: int) -> IntArray:
+        rows = np.flatnonzero(self.feasible[: state.columns.n])
+        for plugin in self.free_filters:
+            fragment = plugin.fragment(task)
+            if fragment is not None and rows.size:
+                rows = rows[plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
+        return rows
+
+    def _settle(self, state: State, best: IntArray, feasible: BoolArray, task: Task, seed: int) -> int:
+        if len(best) == 1:
+            return int(best[0])
+        columns = state.columns
+        if self.tie == "first":
+            return first(best, columns.order)
+        if self.tie == "heap":
+            return heap(best, feasible, columns.order, state.in_order)
+        return seeded_random(best, columns.name_hash, seed, task.id)
+
+    def rejections(self, state: State, task: Task, now: float, seed: int) -> Rejections:
+        """Return how many nodes the first filter that refuses them refuses, by reason, in the order of the filters."""
+        self.refresh(state)
+        if self._rejected_at == state.version and not self.free_filters:
+            return self._rejections
+        left = state.columns.alive[: state.columns.n].copy()
+        found: list[tuple[str, str, int]] = []
+        answers = [(memo.plugin, memo.fragment, memo.values) for memo in self.filters]
+        for plugin, fragment, values in answers:
+            refused = np.flatnonzero(left & ~values[: len(left)])
+            found += _reasons(plugin, fragment, Nodes(state.columns, refused))
+            left[refused] = False
+        for plugin in self.free_filters:
+            rows, fragment = np.flatnonzero(left), plugin.fragment(task)
+            if fragment is not None and rows.size:
+                refused = rows[~plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
+                found += _reasons(plugin, fragment, Nodes(state.columns, refused, now, seed))
+                left[refused] = False
+        self._rejections, self._rejected_at = tuple(found), state.version
+        return self._rejections
+
+
+def bounds(raw: ScoreArray) -> tuple[float, float]:
+    """Return the smallest and largest of raw scores, (0, 0) of none."""
+    return (raw.min().item(), raw.max().item()) if raw.size else (0, 0)
+
+
+def _reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str, str, int]]:
+    if not len(nodes):
+        return []
+    return [(plugin.name, reason, count) for reason, count in plugin.why(fragment, nodes).items()]
+
+
+class Kinds:
+    """All kinds in use; the least recently used goes first once their arrays pass a budget of bytes."""
+
+    def __init__(self, policy: Policy, budget_bytes: int) -> None:
+        self.policy = policy
+        self.budget_bytes = budget_bytes
+        self._by_spec: dict[TaskSpec, Kind] = {}
+        self._by_key: OrderedDict[Key, Kind] = OrderedDict()
+        self._filter_memos: dict[tuple[int, Hashable], FilterMemo] = {}
+        self._score_memos: dict[tuple[int, Hashable], ScoreMemo] = {}
+        self._filters = [f for f in policy.filters if f.depends == "row"]
+        self._scorers = [(s, weight) for s, weight in policy.scorers if s.depends == "row"]
+        self._made = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def of(self, task: Task) -> Kind:
+        """Return the kind of ``task``, making it if it is new."""
+        kind = self._by_spec.get(task.spec)
+        if kind is None:
+            key = (*(f.fragment(task) for f in self._filters), *(s.fragment(task) for s, _ in self._scorers))
+            kind = self._by_key.get(key) or self._make(key)
+            kind.specs.append(task.spec)
+            self._by_spec[task.spec] = kind
+        self._by_key.move_to_end(kind.key)
+        return kind
+
+    @property
+    def evaluated(self) -> int:
+        """Rows that plugins of the kinds in use were asked for so far: the work done, for tests of complexity."""
+        return sum(memo.evaluated for memo in (*self._filter_memos.values(), *self._score_memos.values()))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays kept, shared ones once."""
+        memos = (*self._filter_memos.values(), *self._score_memos.values())
+        return sum(kind.nbytes for kind in self._by_key.values()) + sum(memo.values.nbytes for memo in memos)
+
+    def _make(self, key: Key) -> Kind:
+        while len(self._by_key) > 1 and self.nbytes > self.budget_bytes:
+            self._drop(next(iter(self._by_key.values())))
+        filters, scorers = [], []
+        for i, plugin in enumerate(self._filters):
+            if key[i] is not None:
+                memo = self._filter_memos.setdefault((i, key[i]), FilterMemo(plugin, key[i]))
+                filters.append(memo)
+        for i, (scorer, weight) in enumerate(self._scorers):
+            fragment = key[len(self._filters) + i]
+            if fragment is not None:
+                scorers.append(self._score_memos.setdefault((i, fragment), ScoreMemo(scorer, fragment, weight)))
+        for used in (*filters, *scorers):
+            used.users += 1
+        self._made += 1
+        kind = self._by_key[key] = Kind(self._made, key, self.policy, filters, scorers)
+        return kind
+
+    def _drop(self, kind: Kind) -> None:
+        del self._by_key[kind.key]
+        for spec in kind.specs:
+            del self._by_spec[spec]
+        for memo in (*kind.filters, *kind.scorers):
+            memo.users -= 1
+        self._filter_memos = {at: memo for at, memo in self._filter_memos.items() if memo.users}
+        self._score_memos = {at: memo for at, memo in self._score_memos.items() if memo.users}

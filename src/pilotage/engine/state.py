@@ -1,0 +1,216 @@
+"""The state of a cluster: columns, where every task is, and the log of what changed.
+
+A task on a node is first *assumed* (our decision, not yet carried out), then *bound*::
+
+    place ──▶ assumed ──confirm──▶ bound
+                 │                   │
+                 └──────remove───────┴──▶ gone
+
+Every change goes through four verbs (write a node, drop a node, place a task, remove a task), writes the change log
+and, inside a transaction, the journal. Amounts are integers, so undoing a verb restores every column bit for bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from pilotage.engine.change_log import ChangeLog
+from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.plugin import Group, Plugin
+from pilotage.model.errors import InvalidInput
+from pilotage.model.node import Node
+from pilotage.model.task import Task, TaskSpec
+from pilotage.model.workload import Workload
+
+_AMOUNTS = (Group.AMOUNTS,)
+_WITH_GPUS = (Group.AMOUNTS, Group.DEVICES)
+_NODE = (Group.AMOUNTS, Group.DEVICES, Group.NODE, Group.PORTS)
+
+_DEMANDS_KEPT = 65_536
+"""Specs whose demand vector is remembered; a stream of ever new specs must not fill the memory."""
+
+
+class Placement(Struct):
+    """A task on a node: the row, the GPUs it holds, and whether the outside has confirmed it."""
+
+    task: Task
+    row: int
+    gpus: tuple[int, ...]
+    bound: bool = False
+
+
+class Overcommitted(Exception):  # noqa: N818 - reads as a statement
+    """A decision would have put more on a node than it holds: a fault of a plugin, stopped here."""
+
+
+class State:
+    """Columns, placements, free rows, change log and journal of one cluster."""
+
+    def __init__(self, plugins: tuple[Plugin, ...] = ()) -> None:
+        self.columns = Columns()
+        self.log = ChangeLog()
+        self.nodes: dict[str, Node] = {}
+        self.placements: dict[str, Placement] = {}
+        self.tasks_on: list[dict[str, None]] = []
+        self.generation: list[int] = []
+        self.in_order = True
+        """Whether rows stand in the fixed node order (no freed row was used again)."""
+        self._free_rows: list[int] = []
+        self._next_order = 0
+        self._demands: dict[TaskSpec, IntArray] = {}
+        self._journal: list[tuple[Task, int, tuple[int, ...], bool, bool]] | None = None
+        for plugin in plugins:
+            if plugin.counter:
+                self.columns.count_tasks(plugin.counter, plugin.count_key)
+
+    @property
+    def version(self) -> int:
+        """Number of changes so far; only rises, also through a rollback."""
+        return self.log.version
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def add_node(self, node: Node) -> int:
+        """Give ``node`` a row, at the end of the node order, and return the row."""
+        self._outside_transaction()
+        if node.name in self.nodes:
+            raise InvalidInput("node.name", f"a node called {node.name!r} exists already")
+        if self._free_rows:
+            row = self._free_rows.pop()
+            self.in_order = False
+        else:
+            row = self.columns.add_row()
+            self.tasks_on.append({})
+            self.generation.append(0)
+        self.generation[row] += 1
+        self.columns.write_node(row, node, self._next_order)
+        self._next_order += 1
+        self.nodes[node.name] = node
+        self.log.keep = max(self.log.keep, 2 * self.columns.n)
+        self.log.append(row, _NODE)
+        return row
+
+    def update_node(self, node: Node) -> int:
+        """Replace what is known about a node; its tasks and its place in the order stay. Return the row."""
+        self._outside_transaction()
+        row = self.row_of(node.name)
+        self.columns.write_node(row, node, int(self.columns.order[row]))
+        self.nodes[node.name] = node
+        self.log.append(row, _NODE)
+        return row
+
+    def remove_node(self, name: str) -> list[Placement]:
+        """Free the node's row and return the placements that were on it."""
+        self._outside_transaction()
+        row = self.row_of(name)
+        lost = [self.remove(task_id) for task_id in list(self.tasks_on[row])]
+        self.columns.clear_row(row)
+        del self.nodes[name]
+        self._free_rows.append(row)
+        self.log.append(row, _NODE)
+        return lost
+
+    def row_of(self, name: str) -> int:
+        """Return the row of a node; raises `InvalidInput` when there is none of that name."""
+        row = self.columns.row_of.get(name)
+        if row is None:
+            raise InvalidInput("node", f"no node is called {name!r}")
+        return row
+
+    def expect(self, workload: Workload) -> None:
+        """Set the mix of tasks that the cluster is expected to receive."""
+        self._outside_transaction()
+        self.columns.workload = workload
+        self.log.append_all(Group.WORKLOAD)
+
+    # -- tasks ---------------------------------------------------------------------------------------------------
+
+    def place(self, task: Task, row: int, gpus: tuple[int, ...], *, bound: bool = False, known: bool = False) -> None:
+        """Put ``task`` on ``row`` and count it at once.
+
+        ``known`` is for a placement that happened outside: it is counted whatever the node holds. Ours raises
+        `Overcommitted`, with nothing changed, where the node has too little.
+        """
+        if task.id in self.placements:
+            raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
+        demand = self.demand_of(task.spec)
+        if not known:
+            self._check_fits(task, row, gpus, demand)
+        self.columns.add_task(row, task.spec, demand, gpus, 1)
+        self.placements[task.id] = Placement(task, row, gpus, bound)
+        self.tasks_on[row][task.id] = None
+        self._changed(task, row, gpus, bound, placed=True)
+
+    def remove(self, task_id: str) -> Placement:
+        """Take a task off its node and return what it held."""
+        placement = self.placements.pop(task_id, None)
+        if placement is None:
+            raise InvalidInput("task_id", f"task {task_id!r} is on no node")
+        task, row, gpus = placement.task, placement.row, placement.gpus
+        self.columns.add_task(row, task.spec, self.demand_of(task.spec), gpus, -1)
+        del self.tasks_on[row][task_id]
+        self._changed(task, row, gpus, placement.bound, placed=False)
+        return placement
+
+    def confirm(self, task_id: str) -> None:
+        """Note that the outside carried out the placement. Confirming twice changes nothing."""
+        placement = self.placements.get(task_id)
+        if placement is None:
+            raise InvalidInput("task_id", f"task {task_id!r} is on no node")
+        placement.bound = True
+
+    def demand_of(self, spec: TaskSpec) -> IntArray:
+        """Return the demand of ``spec`` as int64[resources known when it was first seen]."""
+        demand = self._demands.get(spec)
+        if demand is None:
+            if len(self._demands) >= _DEMANDS_KEPT:
+                self._demands.clear()
+            demand = self._demands[spec] = self.columns.demand_vector(spec)
+        return demand
+
+    def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...], demand: IntArray) -> None:
+        c, n = self.columns, len(demand)
+        over = (demand > 0) & (c.used[:n, row] + demand > c.capacity[:n, row])
+        if over.any():
+            names = [name for name, i in c.resources.items() if i < n and over[i]]
+            raise Overcommitted(f"task {task.id!r} would take more {', '.join(names)} than {c.names[row]!r} has")
+        share = task.spec.gpu_share
+        if len(set(gpus)) != task.spec.gpus or any(c.gpu_free[gpu, row] < share for gpu in gpus):
+            raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
+
+    def _changed(self, task: Task, row: int, gpus: tuple[int, ...], bound: bool, *, placed: bool) -> None:
+        groups = _WITH_GPUS if gpus else _AMOUNTS
+        self.log.append(row, (*groups, Group.PORTS) if task.spec.ports else groups)
+        if self._journal is not None:
+            self._journal.append((task, row, gpus, bound, placed))
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Undo every placement and removal of the block if it raises; may be nested.
+
+        Undone rows are logged again, so no cache can keep a score of what never was.
+        """
+        outer = self._journal
+        journal = self._journal = [] if outer is None else outer
+        start = len(journal)
+        try:
+            yield
+        except BaseException:
+            undo, self._journal = journal[start:], None
+            del journal[start:]
+            for task, row, gpus, bound, placed in reversed(undo):
+                if placed:
+                    self.remove(task.id)
+                else:
+                    self.place(task, row, gpus, bound=bound, known=True)
+            raise
+        finally:
+            self._journal = outer
+
+    def _outside_transaction(self) -> None:
+        if self._journal is not None:
+            raise RuntimeError("nodes and expectations can not change inside a transaction; end it first")

@@ -1,0 +1,77 @@
+"""Every invariant of an engine, checked from scratch. Tests call it after every step; so may anybody in doubt."""
+
+import numpy as np
+
+from pilotage.engine.engine import Engine
+from pilotage.engine.state import State
+from pilotage.model.amounts import WHOLE_GPU
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the message says which, for what, and that object's story."""
+
+
+def validate(engine: Engine) -> None:
+    """Raise `Broken` unless every invariant holds: amounts, GPU shares, ports, places of tasks, waiting room."""
+    problems = [*_amounts(engine.state), *_places(engine.state), *_waiting(engine)]
+    if problems:
+        key, text = problems[0]
+        story = "\n  ".join(str(line) for line in engine.story.of(key))
+        raise Broken(f"{text}\nstory of {key}:\n  {story}")
+
+
+def _amounts(state: State) -> list[tuple[str, str]]:
+    """What tasks use must be what is counted, and GPUs must hold what was not given away."""
+    columns, problems = state.columns, []
+    used = np.zeros_like(columns.used[:, : columns.n])
+    free = np.where(np.arange(len(columns.gpu_free))[:, None] < columns.gpu_count[: columns.n], WHOLE_GPU, 0)
+    ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
+    for placement in state.placements.values():
+        for name, amount in placement.task.spec.demand.items():
+            used[columns.resources[name], placement.row] += amount
+        for gpu in placement.gpus:
+            free[gpu, placement.row] -= placement.task.spec.gpu_share
+        for port in placement.task.spec.ports:
+            addresses = ports.setdefault((port.protocol, port.port), {}).setdefault(placement.row, {})
+            addresses[port.address] = addresses.get(port.address, 0) + 1
+    for row in np.flatnonzero((used != columns.used[:, : columns.n]).any(axis=0)):
+        problems.append((columns.names[row], f"node {columns.names[row]!r}: amounts in use differ from a recount"))
+    for row in np.flatnonzero((free != columns.gpu_free[:, : columns.n]).any(axis=0)):
+        problems.append((columns.names[row], f"node {columns.names[row]!r}: GPU shares left differ from a recount"))
+    if ports != {port: users for port, users in columns.ports.items() if users}:
+        problems.append(("ports", "ports in use differ from a recount"))
+    return problems
+
+
+def _places(state: State) -> list[tuple[str, str]]:
+    """Every task is on one living node, every node in one row, and blank rows are blank."""
+    columns, problems = state.columns, []
+    for task_id, placement in state.placements.items():
+        if not columns.alive[placement.row]:
+            problems.append((task_id, f"task {task_id!r} is on a row without a node"))
+        if task_id not in state.tasks_on[placement.row]:
+            problems.append((task_id, f"task {task_id!r} is not listed on its node"))
+    listed = sum(len(tasks) for tasks in state.tasks_on)
+    if listed != len(state.placements):
+        problems.append(("tasks", f"{listed} tasks are listed on nodes, {len(state.placements)} are placed"))
+    for name, row in columns.row_of.items():
+        if columns.names[row] != name or name not in state.nodes or not columns.alive[row]:
+            problems.append((name, f"node {name!r} and row {row} disagree"))
+    if int(columns.alive[: columns.n].sum()) != len(state.nodes):
+        problems.append(("nodes", "living rows and known nodes differ in number"))
+    if columns.used[:, : columns.n][:, ~columns.alive[: columns.n]].any():
+        problems.append(("nodes", "a blank row is in use"))
+    return problems
+
+
+def _waiting(engine: Engine) -> list[tuple[str, str]]:
+    """No task both waits and runs, and each is where its entry says."""
+    problems = []
+    places = {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 0}
+    for waiting in engine.room:
+        places[waiting.place] += 1
+        if waiting.task.id in engine.state.placements:
+            problems.append((waiting.task.id, f"task {waiting.task.id!r} waits and is placed"))
+    if places["active"] != engine.room.active:
+        problems.append(("room", f"{places['active']} tasks are active, {engine.room.active} are counted"))
+    return problems

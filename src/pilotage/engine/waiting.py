@@ -1,0 +1,188 @@
+"""The waiting room: where every task is that has no place yet.
+
+::
+
+    submit ──▶ gated ──ungate──▶ active ──pop──▶ (decided)
+                                   ▲  ▲              │ rejected
+                    backoff over   │  │              ▼
+                                backoff ◀──cured── unschedulable
+
+A rejected task sleeps until something happens that can cure it; woken, it first sits out the rest of its backoff,
+which doubles with every rejection. A task is in exactly one place; it leaves the room only by `pop` or `discard`.
+"""
+
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from pilotage.model.errors import InvalidInput
+from pilotage.model.events import Cure
+from pilotage.model.task import Task
+
+Place = Literal["active", "backoff", "unschedulable", "gated"]
+
+
+class Waiting(Struct):
+    """A task in the room. ``seq``: order of submission. ``ticket``: changes with each move, so old heap entries show."""
+
+    task: Task
+    key: Any
+    seq: int
+    place: Place
+    attempts: int = 0
+    rejected_at: float = 0.0
+    cures: Cure = Cure.ANYTHING
+    ticket: int = 0
+
+
+class Backoff(Struct, frozen=True):
+    """How long a task sits out after its n-th rejection: initial x 2^(n - 1), at most ``longest_s`` seconds."""
+
+    initial_s: float = 1.0
+    longest_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.initial_s <= self.longest_s < float("inf"):
+            raise InvalidInput("backoff", f"needs 0 <= initial {self.initial_s} <= longest {self.longest_s}")
+
+    def after(self, attempts: int) -> float:
+        """Return the seconds to sit out after ``attempts`` rejections."""
+        return min(self.longest_s, self.initial_s * 2.0 ** min(attempts - 1, 60))
+
+
+class WaitingRoom:
+    """Four places for waiting tasks, with the order of the queue in one of them."""
+
+    def __init__(self, order: Callable[[Task], Any], backoff: Backoff) -> None:
+        self._order = order
+        self._backoff = backoff
+        self._tasks: dict[str, Waiting] = {}
+        self._active: list[tuple[Any, int, int, str]] = []
+        self._sitting_out: list[tuple[float, int, int, str]] = []
+        self._asleep: dict[Cure, dict[str, None]] = {}
+        self._submitted = 0
+        self._active_count = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._tasks
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._tasks.values())
+
+    def get(self, task_id: str) -> Waiting | None:
+        """Return the task's entry, or None if it does not wait here."""
+        return self._tasks.get(task_id)
+
+    @property
+    def active(self) -> int:
+        """Number of tasks that can be popped now."""
+        return self._active_count
+
+    @property
+    def next_release_s(self) -> float | None:
+        """When the next backoff ends, or None if no task sits one out."""
+        while self._sitting_out and not self._current(self._sitting_out[0], "backoff"):
+            heappop(self._sitting_out)
+        return self._sitting_out[0][0] if self._sitting_out else None
+
+    def submit(self, task: Task) -> None:
+        """Take a new task in: gated if it has gates, else active."""
+        self._submitted += 1
+        waiting = Waiting(task, self._order(task), self._submitted, "gated")
+        self._tasks[task.id] = waiting
+        if not task.gates:
+            self._activate(waiting)
+
+    def ungate(self, task_id: str) -> None:
+        """Make a gated task active; nothing happens to one that is past its gates."""
+        waiting = self._tasks[task_id]
+        if waiting.place == "gated":
+            self._activate(waiting)
+
+    def pop(self) -> Waiting:
+        """Take out the active task that is first in the order of the queue (equal keys: submitted first)."""
+        while True:
+            entry = heappop(self._active)
+            if self._current(entry, "active"):
+                self._active_count -= 1
+                return self._tasks.pop(entry[3])
+
+    def put_back(self, waiting: Waiting) -> None:
+        """Return a popped task to the place it was popped from, as if it had never left."""
+        self._tasks[waiting.task.id] = waiting
+        self._activate(waiting)
+
+    def reject(self, waiting: Waiting, cures: Cure, now: float) -> None:
+        """Put a popped task to sleep until something of ``cures`` happens."""
+        waiting.attempts += 1
+        waiting.rejected_at = now
+        waiting.cures = cures
+        self._tasks[waiting.task.id] = waiting
+        self._move(waiting, "unschedulable")
+        self._asleep.setdefault(cures, {})[waiting.task.id] = None
+
+    def retry(self, task: Task, attempts: int, now: float) -> None:
+        """Take in a task that lost its place; after a failure (``attempts`` > 0) it sits out a backoff first."""
+        self._submitted += 1
+        waiting = Waiting(task, self._order(task), self._submitted, "unschedulable", attempts, now)
+        self._tasks[task.id] = waiting
+        self._wake(waiting, now)
+
+    def cured(self, cure: Cure, now: float) -> int:
+        """Wake the sleeping tasks that ``cure`` may help; return how many were looked at."""
+        woken = [task_id for cures, asleep in self._asleep.items() if cures & cure for task_id in asleep]
+        for cures in [c for c in self._asleep if c & cure]:
+            del self._asleep[cures]
+        for task_id in woken:
+            self._wake(self._tasks[task_id], now)
+        return len(woken)
+
+    def release(self, now: float) -> None:
+        """Make active every task whose backoff is over."""
+        while self._sitting_out and self._sitting_out[0][0] <= now:
+            entry = heappop(self._sitting_out)
+            if self._current(entry, "backoff"):
+                self._activate(self._tasks[entry[3]])
+
+    def discard(self, task_id: str) -> bool:
+        """Take a task out for good; return whether it was here."""
+        waiting = self._tasks.pop(task_id, None)
+        if waiting is None:
+            return False
+        self._leave(waiting)
+        return True
+
+    def _wake(self, waiting: Waiting, now: float) -> None:
+        due = waiting.rejected_at + self._backoff.after(waiting.attempts) if waiting.attempts else now
+        if due <= now:
+            self._activate(waiting)
+            return
+        self._move(waiting, "backoff")
+        heappush(self._sitting_out, (due, waiting.seq, waiting.ticket, waiting.task.id))
+
+    def _activate(self, waiting: Waiting) -> None:
+        self._move(waiting, "active")
+        self._active_count += 1
+        heappush(self._active, (waiting.key, waiting.seq, waiting.ticket, waiting.task.id))
+
+    def _move(self, waiting: Waiting, place: Place) -> None:
+        waiting.place = place
+        waiting.ticket += 1
+
+    def _leave(self, waiting: Waiting) -> None:
+        if waiting.place == "active":
+            self._active_count -= 1
+        elif waiting.place == "unschedulable":
+            asleep = self._asleep[waiting.cures]
+            del asleep[waiting.task.id]
+            if not asleep:
+                del self._asleep[waiting.cures]
+
+    def _current(self, entry: tuple[Any, int, int, str], place: Place) -> bool:
+        waiting = self._tasks.get(entry[3])
+        return waiting is not None and waiting.seq == entry[1] and waiting.ticket == entry[2] and waiting.place == place

@@ -1,0 +1,214 @@
+"""The columns of a cluster: one array per fact, one row per node.
+
+Arrays are laid out fact first (``used[resource, row]``), so that a fact of all nodes is contiguous: that is what the
+kernel reads. Rows are allocated in doubling blocks; a freed row is blank until it is used again. Versions and the
+meaning of a change belong to the engine; here are only the numbers.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray, UintArray, longer
+from pilotage.kernel.hashing import name_hash
+from pilotage.model.amounts import BASE_RESOURCES, WHOLE_GPU
+from pilotage.model.node import Node, Taint
+from pilotage.model.task import HostPort, TaskSpec
+from pilotage.model.workload import Workload
+
+T = TypeVar("T", bound=Hashable)
+
+ABSENT = 0
+"""Code of a label that a node does not have."""
+
+
+class Codes(Generic[T]):
+    """A dictionary encoding: values of one kind, numbered in the order they were first seen."""
+
+    def __init__(self, first: T) -> None:
+        self.values: list[T] = [first]
+        self._code: dict[T, int] = {first: 0}
+
+    def of(self, value: T) -> int:
+        """Return the number of ``value``, giving it the next one if it is new."""
+        code = self._code.get(value)
+        if code is None:
+            code = self._code[value] = len(self.values)
+            self.values.append(value)
+        return code
+
+    def known(self, value: T) -> int | None:
+        """Return the number of ``value``, or None if it was never seen."""
+        return self._code.get(value)
+
+
+class Columns:
+    """All facts about the nodes of one cluster, and what the tasks on them take.
+
+    ``n`` rows have been used so far; arrays are longer. Shapes, with R resources, G GPUs on the largest node:
+    ``capacity``, ``used`` int64[R, rows] in base units; ``gpu_free`` int64[G, rows] thousandths left on each GPU, 0
+    where there is none; ``gpu_count``, ``gpu_model`` (code), ``taint_set`` (code), ``cordoned``, ``alive`` [rows];
+    ``labels`` a code column per key; ``order`` the place of a node in the fixed node order; ``name_hash`` the number
+    that stands for a node in random choice. A blank row has capacity 0 and ``alive`` False.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.names: list[str] = []
+        self.row_of: dict[str, int] = {}
+        self.resources: dict[str, int] = {name: i for i, name in enumerate(BASE_RESOURCES)}
+        self.capacity: IntArray = np.zeros((len(BASE_RESOURCES), 0), np.int64)
+        self.used: IntArray = self.capacity.copy()
+        self.gpu_free: IntArray = np.zeros((0, 0), np.int64)
+        self.gpu_count: IntArray = np.zeros(0, np.int64)
+        self.gpu_model: CodeArray = np.zeros(0, np.int32)
+        self.taint_set: CodeArray = np.zeros(0, np.int32)
+        self.cordoned: BoolArray = np.zeros(0, np.bool_)
+        self.alive: BoolArray = np.zeros(0, np.bool_)
+        self.order: IntArray = np.zeros(0, np.int64)
+        self.name_hash: UintArray = np.zeros(0, np.uint64)
+        self.labels: dict[str, CodeArray] = {}
+        self.models: Codes[str] = Codes("")
+        self.taints: Codes[tuple[Taint, ...]] = Codes(())
+        self.label_values: dict[str, Codes[str]] = {}
+        self.ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
+        self.workload: Workload | None = None
+        self._counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
+        self._counts: dict[str, dict[Hashable, IntArray]] = {}
+
+    @property
+    def rows(self) -> int:
+        """Rows allocated; every per-node array has at least this length."""
+        return len(self.alive)
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def add_row(self) -> int:
+        """Return a new blank row behind the last one, growing the arrays when they are full."""
+        if self.n == self.rows:
+            self._grow(max(16, 2 * self.rows))
+        self.names.append("")
+        self.n += 1
+        return self.n - 1
+
+    def write_node(self, row: int, node: Node, order: int) -> None:
+        """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
+        self.names[row] = node.name
+        self.row_of[node.name] = row
+        self.alive[row] = True
+        self.order[row] = order
+        self.name_hash[row] = name_hash(node.name)
+        self.capacity[:, row] = 0
+        for name, amount in node.capacity.items():
+            self.capacity[self.resource(name), row] = amount
+        self._write_gpus(row, node)
+        self.taint_set[row] = self.taints.of(node.taints)
+        self.cordoned[row] = node.cordoned
+        for key in node.labels.keys() - self.labels.keys():
+            self.labels[key] = np.zeros(self.rows, np.int32)
+            self.label_values[key] = Codes("")
+        for key, column in self.labels.items():
+            value = node.labels.get(key)
+            column[row] = ABSENT if value is None else 1 + self.label_values[key].of(value)
+
+    def clear_row(self, row: int) -> None:
+        """Make ``row`` blank. No task may be on it."""
+        del self.row_of[self.names[row]]
+        self.names[row] = ""
+        self.capacity[:, row] = 0
+        self.gpu_free[:, row] = 0
+        for column in (self.gpu_count, self.gpu_model, self.taint_set, self.cordoned, self.alive, self.order):
+            column[row] = 0
+        self.name_hash[row] = 0
+        for column in self.labels.values():
+            column[row] = ABSENT
+
+    def _write_gpus(self, row: int, node: Node) -> None:
+        """Set the GPUs of a row; shares taken stay taken, also on a GPU that is no longer there (below zero)."""
+        if node.gpus > len(self.gpu_free):
+            self.gpu_free = longer(self.gpu_free, node.gpus, axis=0)
+        before = int(self.gpu_count[row])
+        self.gpu_free[before : node.gpus, row] += WHOLE_GPU
+        self.gpu_free[node.gpus : before, row] -= WHOLE_GPU
+        self.gpu_count[row] = node.gpus
+        self.gpu_model[row] = self.models.of(node.gpu_model)
+
+    # -- tasks on nodes ------------------------------------------------------------------------------------------
+
+    def demand_vector(self, spec: TaskSpec) -> IntArray:
+        """Return the demand of ``spec`` as int64[R], making room for resources that no node has named yet."""
+        for name in spec.demand.keys() - self.resources.keys():
+            self.resource(name)
+        vector = np.zeros(len(self.resources), np.int64)
+        for name, amount in spec.demand.items():
+            vector[self.resources[name]] = amount
+        return vector
+
+    def add_task(self, row: int, spec: TaskSpec, demand: IntArray, gpus: tuple[int, ...], sign: int) -> None:
+        """Take (``sign`` 1) or give back (``sign`` -1) what a task of ``spec`` uses of ``row``; its own inverse."""
+        if sign > 0:
+            self.used[: len(demand), row] += demand
+        else:
+            self.used[: len(demand), row] -= demand
+        for gpu in gpus:
+            self.gpu_free[gpu, row] -= sign * spec.gpu_share
+        for name, key_of in self._counters.items():
+            self._count(name, key_of(spec), row, sign)
+        for port in spec.ports:
+            self._add_port(row, port, sign)
+
+    def _add_port(self, row: int, port: HostPort, sign: int) -> None:
+        users = self.ports.setdefault((port.protocol, port.port), {})
+        addresses = users.setdefault(row, {})
+        addresses[port.address] = addresses.get(port.address, 0) + sign
+        if not addresses[port.address]:
+            del addresses[port.address]
+        if not addresses:
+            del users[row]
+
+    # -- counters ------------------------------------------------------------------------------------------------
+
+    def count_tasks(self, name: str, key_of: Callable[[TaskSpec], Hashable]) -> None:
+        """From now on count the tasks of each row by ``key_of(spec)`` (None: not counted).
+
+        Must be called before the first task is placed.
+        """
+        if name not in self._counters:
+            self._counters[name] = key_of
+            self._counts[name] = {}
+
+    def counts(self, name: str, key: Hashable) -> IntArray:
+        """Tasks with ``key`` on each row, int64[rows]; key None stands for all counted tasks together."""
+        return self._counts[name].get(key, np.zeros(self.rows, np.int64))
+
+    def _count(self, name: str, key: Hashable, row: int, sign: int) -> None:
+        if key is None:
+            return
+        vectors = self._counts[name]
+        for counted in (key, None):
+            if counted not in vectors:
+                vectors[counted] = np.zeros(self.rows, np.int64)
+            vectors[counted][row] += sign
+
+    # -- room ----------------------------------------------------------------------------------------------------
+
+    def resource(self, name: str) -> int:
+        """Return the index of a resource, adding it (capacity 0 everywhere) if no node named it before."""
+        index = self.resources.get(name)
+        if index is None:
+            index = self.resources[name] = len(self.resources)
+            self.capacity = longer(self.capacity, index + 1, axis=0)
+            self.used = longer(self.used, index + 1, axis=0)
+        return index
+
+    def _grow(self, rows: int) -> None:
+        self.capacity = longer(self.capacity, rows, axis=1)
+        self.used = longer(self.used, rows, axis=1)
+        self.gpu_free = longer(self.gpu_free, rows, axis=1)
+        for name in ("gpu_count", "gpu_model", "taint_set", "cordoned", "order", "name_hash", "alive"):
+            setattr(self, name, longer(getattr(self, name), rows, axis=0))
+        self.labels = {key: longer(column, rows, axis=0) for key, column in self.labels.items()}
+        for vectors in self._counts.values():
+            for key, vector in vectors.items():
+                vectors[key] = longer(vector, rows, axis=0)

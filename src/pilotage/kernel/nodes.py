@@ -1,0 +1,136 @@
+"""What a plugin sees of the cluster: some rows of its columns, and the moment of the decision."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray, UintArray
+from pilotage.kernel.columns import Columns
+from pilotage.model.errors import InvalidInput
+from pilotage.model.workload import Workload
+
+Rows = slice | IntArray
+
+
+class Amounts:
+    """Amounts per node by resource name: ``nodes.free["cpu"]`` is int64[n] in base units."""
+
+    __slots__ = ("_kind", "_nodes")
+
+    def __init__(self, nodes: "Nodes", kind: str) -> None:
+        self._nodes = nodes
+        self._kind = kind
+
+    def __getitem__(self, resource: str) -> IntArray:
+        c, rows = self._nodes.columns, self._nodes.rows
+        index = c.resources.get(resource)
+        if index is None:
+            raise InvalidInput(
+                f"nodes.{self._kind}[{resource!r}]", f"no such resource; known: {', '.join(c.resources)}"
+            )
+        if self._kind == "capacity":
+            return c.capacity[index, rows]
+        if self._kind == "used":
+            return c.used[index, rows]
+        return c.capacity[index, rows] - c.used[index, rows]
+
+
+class Nodes:
+    """A read-only view of n rows. Every array it gives has one entry per row, in the same order.
+
+    ``now`` (seconds) and ``seed`` belong to the decision at hand; only plugins that declare ``depends="time"`` or
+    ``"global"`` may use them.
+    """
+
+    __slots__ = ("columns", "now", "rows", "seed")
+
+    def __init__(self, columns: Columns, rows: Rows, now: float = 0.0, seed: int = 0) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.now = now
+        self.seed = seed
+
+    @classmethod
+    def all(cls, columns: Columns) -> "Nodes":
+        """Return the view of every row in use, blank rows included."""
+        return cls(columns, slice(0, columns.n))
+
+    def __len__(self) -> int:
+        return self.rows.stop if isinstance(self.rows, slice) else len(self.rows)
+
+    @property
+    def free(self) -> Amounts:
+        """Amounts not taken, in base units; below zero when a node shrank under its tasks."""
+        return Amounts(self, "free")
+
+    @property
+    def used(self) -> Amounts:
+        """Amounts taken by tasks, in base units; ``used["tasks"]`` is their number."""
+        return Amounts(self, "used")
+
+    @property
+    def capacity(self) -> Amounts:
+        """Amounts that tasks may take at most, in base units."""
+        return Amounts(self, "capacity")
+
+    @property
+    def gpu_free(self) -> IntArray:
+        """Thousandths left on each GPU: int64[G, n], 0 where a node has fewer GPUs."""
+        return self.columns.gpu_free[:, self.rows]
+
+    @property
+    def gpu_count(self) -> IntArray:
+        """Number of GPUs of each node: int64[n]."""
+        return self.columns.gpu_count[self.rows]
+
+    @property
+    def gpu_model(self) -> CodeArray:
+        """Code of each node's GPU model: int32[n]; ``columns.models`` tells the names."""
+        return self.columns.gpu_model[self.rows]
+
+    @property
+    def taint_set(self) -> CodeArray:
+        """Code of each node's set of taints: int32[n]; ``columns.taints`` tells the sets."""
+        return self.columns.taint_set[self.rows]
+
+    @property
+    def cordoned(self) -> BoolArray:
+        """Whether each node takes no new tasks: bool[n]."""
+        return self.columns.cordoned[self.rows]
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the nodes; a blank row has an empty one."""
+        if isinstance(self.rows, slice):
+            return self.columns.names[self.rows]
+        return [self.columns.names[row] for row in self.rows]
+
+    @property
+    def name_hash(self) -> UintArray:
+        """The number that stands for each node in random choice: uint64[n]."""
+        return self.columns.name_hash[self.rows]
+
+    @property
+    def workload(self) -> Workload | None:
+        """The mix of tasks that the cluster expects, if anybody told."""
+        return self.columns.workload
+
+    def label(self, key: str) -> CodeArray:
+        """Codes of a label's value: int32[n]; 0 where the node has no such label. Equal codes, equal values.
+
+        A topology domain is such a label: ``label(ZONE_LABEL)`` says in which zone each node stands.
+        """
+        column = self.columns.labels.get(key)
+        return np.zeros(len(self), np.int32) if column is None else column[self.rows]
+
+    def has_label(self, key: str, value: str) -> BoolArray:
+        """Whether each node carries label ``key`` with ``value``: bool[n]."""
+        values = self.columns.label_values.get(key)
+        code = None if values is None else values.known(value)
+        if code is None:
+            return np.zeros(len(self), np.bool_)
+        return self.label(key) == code + 1
+
+    def counts(self, name: str, key: Hashable) -> IntArray:
+        """Tasks on each node that a registered counter files under ``key``: int64[n]."""
+        return self.columns.counts(name, key)[self.rows]

@@ -1,0 +1,134 @@
+"""What a filter and a scorer are: the contract of every plugin, ours or a user's."""
+
+from collections import Counter
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray, ScoreArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.normalise import Normaliser
+from pilotage.model.errors import InvalidInput
+from pilotage.model.events import Cure
+from pilotage.model.task import Task
+
+Depends = Literal["row", "global", "time"]
+"""What an answer for a node rests on: that node's row alone; anything in view; also the time."""
+
+
+class Group(IntEnum):
+    """Column groups: what the change log tells apart."""
+
+    AMOUNTS = 0
+    """Capacity and use of resources, and counted tasks."""
+    DEVICES = 1
+    """Shares left on single GPUs."""
+    NODE = 2
+    """The node object: name, labels, taints, cordon, GPU model."""
+    PORTS = 3
+    WORKLOAD = 4
+    """The expected mix of tasks; changes for all rows at once."""
+
+
+_GROUP_OF = {
+    "counts": Group.AMOUNTS,
+    "devices": Group.DEVICES,
+    "names": Group.NODE,
+    "labels": Group.NODE,
+    "taints": Group.NODE,
+    "cordon": Group.NODE,
+    "models": Group.NODE,
+    "ports": Group.PORTS,
+    "workload": Group.WORKLOAD,
+}
+
+
+def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
+    """Return the column groups behind what a plugin declares to read; any other word is a resource's name."""
+    return tuple(sorted({_GROUP_OF.get(fact, Group.AMOUNTS) for fact in reads}))
+
+
+class Plugin:
+    """What filters and scorers share.
+
+    ``reads`` names the facts that answers rest on: resources (``"cpu"``), ``"devices"``, ``"labels"``, ``"taints"``,
+    ``"cordon"``, ``"names"``, ``"models"``, ``"ports"``, ``"counts"``, ``"workload"``. ``depends="row"`` promises that
+    the answer for a node rests on its own row only; it is then cached per fragment and refreshed for changed rows.
+    """
+
+    name: str
+    depends: Depends = "row"
+    reads: tuple[str, ...] = ()
+    counter: ClassVar[str] = ""
+    """Name of the per-row task counter that the plugin needs, if any; `count_key` is then its key."""
+
+    def fragment(self, task: Task) -> Hashable | None:
+        """Return the part of ``task`` that answers rest on, or None when the plugin has nothing to say about it.
+
+        A row plugin may look at ``task.spec`` only: tasks with equal specs share its answers.
+        """
+        raise NotImplementedError
+
+    def count_key(self, spec: Any) -> Hashable:
+        """Return the key under which a task of ``spec`` is counted (only with `counter`)."""
+        raise NotImplementedError
+
+    def prove(self, columns: Columns) -> None:
+        """Raise `InvalidInput` when the cluster lacks something without which the plugin can not decide."""
+
+
+class Filter(Plugin):
+    """Says yes or no per node. ``cures`` names the changes that may turn its no into a yes."""
+
+    cures: Cure = Cure.ANYTHING
+    reason: str = ""
+
+    def mask(self, fragment: Any, nodes: Nodes) -> BoolArray:
+        """Return bool[n]: which nodes may take a task with this fragment."""
+        raise NotImplementedError
+
+    def mask_row(self, fragment: Any, columns: Columns, row: int) -> bool:
+        """Return the answer for one row; equal to `mask`, and overridden where that is too slow for one."""
+        return bool(self.mask(fragment, Nodes(columns, np.array([row])))[0])
+
+    def why(self, fragment: Any, nodes: Nodes) -> dict[str, int]:
+        """Return how many of ``nodes``, all refused by this filter, it refuses for each reason."""
+        return {self.reason: len(nodes)}
+
+
+class Scorer(Plugin):
+    """Gives each node a number, more is better; ``normaliser`` then brings the feasible ones to 0..100.
+
+    Without a normaliser the raw number counts as it is. Numbers are int64, or finite float64 if ``exact`` is False.
+    """
+
+    normaliser: Normaliser | None = None
+    exact: bool = True
+
+    def score(self, fragment: Any, nodes: Nodes) -> ScoreArray:
+        """Return int64[n] or float64[n]: raw scores for a task with this fragment."""
+        raise NotImplementedError
+
+    def score_row(self, fragment: Any, columns: Columns, row: int) -> float:
+        """Return the raw score of one row; equal to `score`, and overridden where that is too slow for one."""
+        return self.score(fragment, Nodes(columns, np.array([row])))[0].item()  # type: ignore[no-any-return]
+
+
+class DeviceRule(Plugin):
+    """Chooses the GPUs of a node for a task that was given to it."""
+
+    def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
+        """Return the numbers of ``task.gpus`` GPUs of ``row`` with enough share left; the row is feasible."""
+        raise NotImplementedError
+
+
+class PolicyFault(InvalidInput):
+    """A user's policy broke its contract; ``field`` names the plugin and the line where it is defined."""
+
+
+def tally(reasons: list[str]) -> dict[str, int]:
+    """Count equal reasons, in the order of their first appearance."""
+    return dict(Counter(reasons))

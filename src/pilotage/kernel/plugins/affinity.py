@@ -1,0 +1,132 @@
+"""Filter and scorer: node labels that a task requires or prefers."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray, IntArray
+from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.normalise import ByMaximum
+from pilotage.kernel.plugin import Filter, Scorer
+from pilotage.model.events import Cure
+from pilotage.model.task import Expression, Operator, Preference, Task, Term
+
+_INTEGER = re.compile("[+-]?[0-9]{1,19}", re.ASCII)
+
+Selector = tuple[tuple[str, str], ...]
+Required = tuple[Selector, tuple[Term, ...] | None]
+
+
+@dataclass(frozen=True)
+class NodeAffinity(Filter):
+    """All of the node selector and at least one required term match the node's labels."""
+
+    name = "node-affinity"
+    reads = ("labels",)
+    cures = Cure.LABELS
+    reason = "node(s) didn't match the task's node affinity/selector"
+
+    def fragment(self, task: Task) -> Required | None:
+        spec = task.spec
+        if not spec.node_selector and spec.node_affinity is None:
+            return None
+        return tuple(spec.node_selector.items()), spec.node_affinity
+
+    def mask(self, fragment: Required, nodes: Nodes) -> BoolArray:
+        selector, terms = fragment
+        mask: BoolArray = np.ones(len(nodes), np.bool_)
+        for key, value in selector:
+            mask &= nodes.has_label(key, value)
+        if terms is not None:
+            any_term: BoolArray = np.zeros(len(nodes), np.bool_)
+            for term in terms:
+                any_term |= _matches(term, nodes)
+            mask &= any_term
+        return mask
+
+    def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
+        selector, terms = fragment
+        return all(_label(columns, key, row) == value for key, value in selector) and (
+            terms is None or any(_matches_row(term, columns, row) for term in terms)
+        )
+
+
+@dataclass(frozen=True)
+class PreferredAffinity(Scorer):
+    """Sum of the weights of the preferred terms that match (kube-scheduler's NodeAffinity score)."""
+
+    name = "preferred-affinity"
+    reads = ("labels",)
+    normaliser = ByMaximum()
+
+    def fragment(self, task: Task) -> tuple[Preference, ...] | None:
+        return tuple(p for p in task.spec.preferences if p.weight and p.term.expressions) or None
+
+    def score(self, fragment: tuple[Preference, ...], nodes: Nodes) -> IntArray:
+        total = np.zeros(len(nodes), np.int64)
+        for preference in fragment:
+            total += preference.weight * _matches(preference.term, nodes)
+        return total
+
+    def score_row(self, fragment: tuple[Preference, ...], columns: Columns, row: int) -> int:
+        return sum(p.weight for p in fragment if _matches_row(p.term, columns, row))
+
+
+def _matches(term: Term, nodes: Nodes) -> BoolArray:
+    mask: BoolArray = np.full(len(nodes), bool(term.expressions))
+    for expression in term.expressions:
+        mask &= _holds(expression, nodes)
+    return mask
+
+
+def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
+    codes = nodes.label(expression.key)
+    if expression.operator == Operator.EXISTS:
+        return codes != ABSENT
+    if expression.operator == Operator.DOES_NOT_EXIST:
+        return codes == ABSENT
+    if expression.operator in (Operator.IN, Operator.NOT_IN):
+        present: BoolArray = np.zeros(len(nodes), np.bool_)
+        for value in expression.values:
+            present |= nodes.has_label(expression.key, value)
+        return present if expression.operator == Operator.IN else ~present
+    known = nodes.columns.label_values.get(expression.key)
+    table = np.array([False, *(_compares(expression, value) for value in (known.values if known else ()))])
+    mask: BoolArray = table.take(codes)
+    return mask
+
+
+def _matches_row(term: Term, columns: Columns, row: int) -> bool:
+    return bool(term.expressions) and all(_holds_row(e, _label(columns, e.key, row)) for e in term.expressions)
+
+
+def _holds_row(expression: Expression, value: str | None) -> bool:
+    match expression.operator:
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+        case Operator.IN:
+            return value in expression.values
+        case Operator.NOT_IN:
+            return value not in expression.values
+        case _:
+            return value is not None and _compares(expression, value)
+
+
+def _compares(expression: Expression, value: str) -> bool:
+    """Gt and Lt compare as 64-bit integers; what does not parse does not match."""
+    if not (_INTEGER.fullmatch(value) and _INTEGER.fullmatch(expression.values[0])):
+        return False
+    left, right = int(value), int(expression.values[0])
+    if not (-(2**63) <= left < 2**63 and -(2**63) <= right < 2**63):
+        return False
+    return left > right if expression.operator == Operator.GT else left < right
+
+
+def _label(columns: Columns, key: str, row: int) -> str | None:
+    column = columns.labels.get(key)
+    code = ABSENT if column is None else int(column[row])
+    return None if code == ABSENT else columns.label_values[key].values[code - 1]

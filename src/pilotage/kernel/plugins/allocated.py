@@ -1,0 +1,62 @@
+"""Scorers: how much of a node is taken, least best or most best, as kube-scheduler's NodeResourcesFit scores it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.normalise import MAX_SCORE
+from pilotage.kernel.plugin import Scorer
+from pilotage.kernel.weights import Demanded, Pairs, counted
+from pilotage.model.task import Task
+
+
+@dataclass(frozen=True)
+class Allocated(Scorer):
+    """Weighted mean over resources of the free (``most``: the used) part of 100, the task included.
+
+    int64: (capacity - requested) x 100 / capacity, or requested x 100 / capacity with requested at most capacity;
+    a resource with capacity 0 does not count. Source: LeastAllocated and MostAllocated of kube-scheduler.
+    """
+
+    weights: Pairs
+    most: bool = False
+
+    name = "allocated"
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(resource for resource, _ in self.weights)
+
+    def fragment(self, task: Task) -> Demanded | None:
+        return counted(self.weights, task)
+
+    def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
+        c, rows = nodes.columns, nodes.rows
+        total = np.zeros(len(nodes), np.int64)
+        weights = np.zeros(len(nodes), np.int64)
+        for resource, amount, weight in fragment:
+            i = c.resources.get(resource)
+            if i is None:
+                continue
+            capacity = c.capacity[i, rows]
+            requested = np.minimum(c.used[i, rows] + amount, capacity)
+            part = requested if self.most else capacity - requested
+            total += part * MAX_SCORE // np.maximum(capacity, 1) * weight
+            weights += (capacity > 0) * weight
+        return total // np.maximum(weights, 1)
+
+    def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
+        total = weights = 0
+        for resource, amount, weight in fragment:
+            i = columns.resources.get(resource)
+            if i is None or not capacities[i]:
+                continue
+            capacity = capacities[i]
+            requested = min(used[i] + amount, capacity)
+            total += (requested if self.most else capacity - requested) * MAX_SCORE // capacity * weight
+            weights += weight
+        return total // weights if weights else 0

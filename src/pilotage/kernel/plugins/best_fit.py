@@ -1,0 +1,48 @@
+"""Scorer: prefer the node with the least left after the task (BestFit of the openb experiment)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.normalise import MinMax
+from pilotage.kernel.plugin import Scorer
+from pilotage.kernel.weights import Demanded, Pairs, demanded
+from pilotage.model.task import Task
+
+
+@dataclass(frozen=True)
+class BestFit(Scorer):
+    """floor(100 x (1 - mean over resources of (free - demand) / norm)), then minimum to maximum of the feasible.
+
+    ``norms`` gives the amount of each resource that counts as one: the largest node's. float64 in a fixed order.
+    """
+
+    norms: Pairs
+
+    name = "best-fit"
+    normaliser = MinMax()
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(resource for resource, _ in self.norms)
+
+    def fragment(self, task: Task) -> Demanded:
+        return demanded(self.norms, task)
+
+    def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
+        left = np.zeros(len(nodes))
+        for resource, amount, norm in fragment:
+            left += (nodes.free[resource] - amount) / (norm * len(fragment))
+        return np.floor(100.0 * (1.0 - left)).astype(np.int64)
+
+    def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        left = 0.0
+        for resource, amount, norm in fragment:
+            i = columns.resources[resource]
+            free = columns.capacity.item(i, row) - columns.used.item(i, row)
+            left += (free - amount) / (norm * len(fragment))
+        return math.floor(100.0 * (1.0 - left))

@@ -1,0 +1,58 @@
+"""Filter: a node must have enough of every amount that the task asks for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import Filter, tally
+from pilotage.model.events import Cure
+from pilotage.model.task import Task
+
+Fragment = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Capacity(Filter):
+    """used + demand <= capacity for every resource asked for, number of tasks included. GPUs have a filter of their own."""
+
+    name = "capacity"
+    reads = ("cpu", "memory", "tasks", "any other resource")
+    cures = Cure.CAPACITY | Cure.TASK_LEFT
+
+    def fragment(self, task: Task) -> Fragment:
+        return tuple((name, amount) for name, amount in task.spec.demand.items() if amount and name != "gpu")
+
+    def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
+        fits: BoolArray = np.ones(len(nodes), np.bool_)
+        for name, amount in fragment:
+            fits &= _fits(nodes, name, amount)
+        return fits
+
+    def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
+        used, capacity = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
+        for name, amount in fragment:
+            i = columns.resources.get(name)
+            if i is None or used[i] + amount > capacity[i]:
+                return False
+        return True
+
+    def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
+        """Counts a node under every resource that it lacks, as kube-scheduler does."""
+        lacking = [
+            "Too many tasks" if name == "tasks" else f"Insufficient {name}"
+            for name, amount in fragment
+            for _ in range(len(nodes) - int(np.count_nonzero(_fits(nodes, name, amount))))
+        ]
+        return tally(lacking)
+
+
+def _fits(nodes: Nodes, name: str, amount: int) -> BoolArray:
+    c, rows = nodes.columns, nodes.rows
+    i = c.resources.get(name)
+    if i is None:
+        return np.zeros(len(nodes), np.bool_)
+    fits: BoolArray = c.used[i, rows] + amount <= c.capacity[i, rows]
+    return fits

@@ -1,0 +1,45 @@
+"""Scorer: prefer the node whose free amounts line up least with the demand (DotProd of the openb experiment)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import Scorer
+from pilotage.kernel.weights import Demanded, Pairs, demanded
+from pilotage.model.task import Task
+
+
+@dataclass(frozen=True)
+class DotProduct(Scorer):
+    """floor(100 x (1 - mean over resources of free x demand / norm^2)); free is what is left before the task.
+
+    ``norms`` gives the amount of each resource that counts as one: the largest node's. float64 in a fixed order.
+    """
+
+    norms: Pairs
+
+    name = "dot-product"
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(resource for resource, _ in self.norms)
+
+    def fragment(self, task: Task) -> Demanded:
+        return demanded(self.norms, task)
+
+    def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
+        total = np.zeros(len(nodes))
+        for resource, amount, norm in fragment:
+            total += nodes.free[resource] * (amount / (norm * norm))
+        return np.floor(100.0 * (1.0 - total / len(fragment))).astype(np.int64)
+
+    def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        total = 0.0
+        for resource, amount, norm in fragment:
+            i = columns.resources[resource]
+            total += (columns.capacity.item(i, row) - columns.used.item(i, row)) * (amount / (norm * norm))
+        return math.floor(100.0 * (1.0 - total / len(fragment)))

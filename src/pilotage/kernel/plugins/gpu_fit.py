@@ -1,0 +1,54 @@
+"""Filter: a node must have enough GPUs of an allowed model with enough share left on each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import Filter
+from pilotage.model.events import Cure
+from pilotage.model.task import Task
+
+Fragment = tuple[int, int, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class GpuFit(Filter):
+    """At least ``gpus`` GPUs with ``gpu_share`` thousandths left, model in the allowed set (empty: any)."""
+
+    name = "gpu-fit"
+    reads = ("devices", "models")
+    cures = Cure.CAPACITY | Cure.TASK_LEFT
+    reason = "Insufficient gpu"
+
+    def fragment(self, task: Task) -> Fragment | None:
+        spec = task.spec
+        return (spec.gpus, spec.gpu_share, spec.gpu_models) if spec.gpus else None
+
+    def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
+        count, share, models = fragment
+        fitting = np.zeros(len(nodes), np.int64)
+        for free in nodes.gpu_free:
+            fitting += free >= share
+        return (fitting >= count) & self._allowed(models, nodes)
+
+    def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
+        count, share, models = fragment
+        if models and columns.models.values[columns.gpu_model.item(row)] not in models:
+            return False
+        return sum(free >= share for free in columns.gpu_free[:, row].tolist()) >= count
+
+    def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
+        other_model = len(nodes) - int(np.count_nonzero(self._allowed(fragment[2], nodes)))
+        counts = {"GPU model not allowed": other_model, self.reason: len(nodes) - other_model}
+        return {reason: count for reason, count in counts.items() if count}
+
+    @staticmethod
+    def _allowed(models: tuple[str, ...], nodes: Nodes) -> BoolArray:
+        if not models:
+            return np.ones(len(nodes), np.bool_)
+        table = np.array([model in models for model in nodes.columns.models.values])
+        allowed: BoolArray = table[nodes.gpu_model]
+        return allowed

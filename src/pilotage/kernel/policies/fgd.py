@@ -1,0 +1,10 @@
+"""FGD of the openb experiment."""
+
+from pilotage.kernel import filters, scorers
+from pilotage.kernel.plugins.fgd import FragmentationDevices
+from pilotage.kernel.policy import Policy
+
+
+def fgd() -> Policy:
+    """The node and the GPU where the task adds the least fragmentation."""
+    return Policy(name="fgd", filters=filters.DEFAULT, scorers=[(scorers.fgd(), 1)], devices=FragmentationDevices())

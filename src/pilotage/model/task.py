@@ -1,0 +1,164 @@
+"""A task: what is placed. Its spec says what it needs and where it may go; tasks of one kind share one spec."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from immutabledict import immutabledict
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from pilotage.model.amounts import (
+    MAX_GPUS,
+    WHOLE_GPU,
+    Amounts,
+    checked_amount,
+    checked_amounts,
+    checked_name,
+)
+from pilotage.model.errors import InvalidInput
+from pilotage.model.node import TaintEffect, checked_labels
+
+
+class Toleration(Struct, frozen=True):
+    """Lets a task stand a taint: an empty key, operator or effect matches any (Kubernetes semantics)."""
+
+    key: str = ""
+    value: str = ""
+    exists: bool = False
+    effect: TaintEffect | None = None
+
+
+class Operator(StrEnum):
+    """How a label expression compares."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+    GT = "Gt"
+    LT = "Lt"
+
+
+class Expression(Struct, frozen=True):
+    """One condition on a node label."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.operator in (Operator.GT, Operator.LT):
+            if len(self.values) != 1:
+                raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes one value, got {len(self.values)}")
+        elif self.operator in (Operator.IN, Operator.NOT_IN):
+            if not self.values:
+                raise InvalidInput(f"affinity.{self.key}", f"{self.operator} needs at least one value")
+        elif self.values:
+            raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes no values")
+
+
+class Term(Struct, frozen=True):
+    """Expressions that must all hold; an empty term matches no node."""
+
+    expressions: tuple[Expression, ...]
+
+
+class Preference(Struct, frozen=True):
+    """A term that a node had better match, and by how much."""
+
+    weight: int
+    term: Term
+
+    def __post_init__(self) -> None:
+        checked_amount("preference.weight", self.weight, at_most=100)
+
+
+class HostPort(Struct, frozen=True, order=True):
+    """A port of the node that a task takes for itself; address 0.0.0.0 takes it on every address."""
+
+    port: int
+    protocol: str = "TCP"
+    address: str = "0.0.0.0"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= 65535:
+            raise InvalidInput("ports.port", f"must be from 1 to 65535, got {self.port}")
+
+
+class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
+    """What a task needs and where it may go. Equal specs share all cached work of the kernel.
+
+    ``gpus`` GPUs are asked for, each with ``gpu_share`` thousandths (below 1000 only with one GPU), of one of
+    ``gpu_models`` (empty: any). ``node_affinity`` is a list of terms of which one must match; ``None`` asks for
+    nothing, an empty tuple matches no node. In ``demand``, ``gpu`` and ``tasks`` are derived and must not be named.
+    Raises `InvalidInput` naming the field when a value can not be used.
+    """
+
+    demand: Amounts = immutabledict()
+    gpus: int = 0
+    gpu_share: int = WHOLE_GPU
+    gpu_models: tuple[str, ...] = ()
+    node_name: str = ""
+    node_selector: Mapping[str, str] = immutabledict()
+    node_affinity: tuple[Term, ...] | None = None
+    preferences: tuple[Preference, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    ports: tuple[HostPort, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_amount("gpus", self.gpus, at_most=MAX_GPUS)
+        checked_amount("gpu_share", self.gpu_share, at_most=WHOLE_GPU)
+        if self.gpus and self.gpu_share == 0:
+            raise InvalidInput("gpu_share", "must be from 1 to 1000 thousandths when GPUs are asked for")
+        if self.gpus > 1 and self.gpu_share != WHOLE_GPU:
+            raise InvalidInput("gpu_share", f"must be 1000 when several GPUs are asked for, got {self.gpu_share}")
+        if not self.gpus and self.gpu_models:
+            raise InvalidInput("gpu_models", "names models but no GPU is asked for")
+        if not self.gpus:
+            force_setattr(self, "gpu_share", WHOLE_GPU)
+        derived = {"gpu": self.gpus * self.gpu_share, "tasks": 1}
+        for name, amount in derived.items():
+            if self.demand.get(name, amount) != amount:
+                raise InvalidInput(f"demand.{name}", f"is derived from the other fields and must be {amount}")
+        force_setattr(self, "demand", checked_amounts("demand", {**self.demand, **derived}))
+        force_setattr(self, "gpu_models", tuple(sorted(set(self.gpu_models))))
+        force_setattr(self, "node_selector", checked_labels("node_selector", self.node_selector))
+        force_setattr(self, "ports", tuple(sorted(set(self.ports))))
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One thing to place: an identity, a spec, and its place in the queue.
+
+    ``priority``: higher goes first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits
+    until it is ungated.
+    """
+
+    id: str
+    spec: TaskSpec
+    priority: int = 0
+    arrival_s: float = 0.0
+    labels: Mapping[str, str] = immutabledict()
+    gates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_name("id", self.id)
+        if not -(2**31) <= self.priority < 2**31:
+            raise InvalidInput("priority", f"must fit 32 bits, got {self.priority}")
+        if not 0 <= self.arrival_s < float("inf"):
+            raise InvalidInput("arrival_s", f"must be a finite number of seconds, not negative, got {self.arrival_s}")
+        force_setattr(self, "labels", checked_labels("labels", self.labels))
+
+    @property
+    def demand(self) -> Amounts:
+        """Amounts that the task takes from its node, in base units."""
+        return self.spec.demand
+
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs asked for."""
+        return self.spec.gpus
+
+    @property
+    def gpu_share(self) -> int:
+        """Thousandths asked for on each GPU."""
+        return self.spec.gpu_share

@@ -1,0 +1,45 @@
+"""Finds the real servers that tests start for themselves; `make servers` installs them and starts none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Server:
+    """A program: its name, the folders outside PATH where it may be, and arguments that print its version."""
+
+    name: str
+    folders: tuple[str, ...] = ()
+    version_arguments: tuple[str, ...] = ("--version",)
+
+
+SERVERS = (
+    # Asking RabbitMQ's own programs for a version starts a daemon (epmd) that stays, so Erlang is asked
+    # whether it runs, and the broker's folder has the version in its name.
+    Server("erl", (), ("-noshell", "-eval", "io:put_chars(erlang:system_info(version)), halt().")),
+    Server("rabbitmq-server", ("/usr/lib/rabbitmq/bin", "/usr/sbin"), ()),
+    Server("postgres", ("/usr/lib/postgresql/*/bin",)),
+    Server("initdb", ("/usr/lib/postgresql/*/bin",)),
+    Server("redis-server"),
+    Server("prometheus"),
+    Server("chromium"),
+)
+
+
+def find(server: Server) -> Path | None:
+    """The program's path: in its own folders first (the newest version first), then on PATH."""
+    for pattern in server.folders:
+        root, _, rest = pattern.partition("*")
+        found = [Path(pattern)] if not rest else list(Path(root).glob("*" + rest))
+        for folder in sorted(
+            found, key=lambda each: [int(n) for n in each.parts if n.isdigit()], reverse=True
+        ):
+            program = folder / server.name
+            if os.access(program, os.X_OK):
+                return program
+    on_path = shutil.which(server.name)
+    return Path(on_path) if on_path else None
