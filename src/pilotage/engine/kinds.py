@@ -51,15 +51,20 @@ class Kind:
         self.free_scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
         self.exact = all(scorer.exact for scorer, _ in policy.scorers)
         self.feasible: BoolArray = np.zeros(0, np.bool_)
-        self.total: ScoreArray = np.zeros(0, np.int64)
+        self.total = _zeros(0, self.exact)
         self.count = 0
         """Number of feasible rows."""
         self._bounds: list[tuple[float, float]] = []
-        self._groups = tuple(sorted({Group.NODE, *(g for memo in (*filters, *scorers) for g in memo.groups)}))
+        self._groups = tuple(sorted({Group.NODE, *(group for memo in self.memos for group in memo.groups)}))
         self._position = [-1] * len(self._groups)
         self._version = -1
         self._rejections: Rejections = ()
         self._rejected_at = -1
+
+    @property
+    def memos(self) -> list[FilterMemo | ScoreMemo]:
+        """What the kind joins."""
+        return [*self.filters, *self.scorers]
 
     @property
     def nbytes(self) -> int:
@@ -73,13 +78,13 @@ class Kind:
         if self._version == state.version:
             return
         self._version = -1
-        for memo in self.filters:
-            memo.refresh(state)
+        for mask in self.filters:
+            mask.refresh(state)
         moved = [memo.refresh(state) for memo in self.scorers]
         changed = state.log.since(self._groups, self._position)
         if len(self.feasible) < state.columns.rows:
             self.feasible = np.zeros(state.columns.rows, np.bool_)
-            self.total = np.zeros(state.columns.rows, np.int64 if self.exact else np.float64)
+            self.total = _zeros(state.columns.rows, self.exact)
             changed = None
         if changed is None or len(changed) > FEW:
             self._rebuild(state)
@@ -101,10 +106,10 @@ class Kind:
         alive, flipped = state.columns.alive, False
         for row in changed:
             ok = alive.item(row)
-            for memo in self.filters:
+            for mask in self.filters:
                 if not ok:
                     break
-                ok = memo.values.item(row)
+                ok = mask.values.item(row)
             if ok != self.feasible.item(row):
                 self.feasible[row] = ok
                 self.count += 1 if ok else -1
@@ -132,7 +137,7 @@ class Kind:
         return [bounds(memo.values[:n][feasible]) if memo.normaliser is not None else (0, 0) for memo in self.scorers]
 
     def _sum_up(self, n: int) -> None:
-        total: ScoreArray = np.zeros(n, self.total.dtype)
+        total = _zeros(n, self.exact)
         for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
             raw = memo.values[:n]
             total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
@@ -176,7 +181,7 @@ class Kind:
             fragment = scorer.fragment(task)
             if fragment is not None:
                 raws.append((scorer, weight, scorer.score(fragment, nodes)))
-        total: ScoreArray = np.zeros(len(rows), self.total.dtype)
+        total = _zeros(len(rows), self.exact)
         for scorer, weight, raw in raws:
             total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, *bounds(raw)))
         score = total.max().item()
@@ -229,6 +234,10 @@ def bounds(raw: ScoreArray) -> tuple[float, float]:
     return (raw.min().item(), raw.max().item()) if raw.size else (0, 0)
 
 
+def _zeros(n: int, exact: bool) -> ScoreArray:
+    return np.zeros(n, np.int64) if exact else np.zeros(n, np.float64)
+
+
 def _reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str, str, int]]:
     if not len(nodes):
         return []
@@ -266,13 +275,16 @@ class Kinds:
     @property
     def evaluated(self) -> int:
         """Rows that plugins of the kinds in use were asked for so far: the work done, for tests of complexity."""
-        return sum(memo.evaluated for memo in (*self._filter_memos.values(), *self._score_memos.values()))
+        return sum(memo.evaluated for memo in self._memos)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays kept, shared ones once."""
-        memos = (*self._filter_memos.values(), *self._score_memos.values())
-        return sum(kind.nbytes for kind in self._by_key.values()) + sum(memo.values.nbytes for memo in memos)
+        return sum(kind.nbytes for kind in self._by_key.values()) + sum(memo.values.nbytes for memo in self._memos)
+
+    @property
+    def _memos(self) -> list[FilterMemo | ScoreMemo]:
+        return [*self._filter_memos.values(), *self._score_memos.values()]
 
     def _make(self, key: Key) -> Kind:
         while len(self._by_key) > 1 and self.nbytes > self.budget_bytes:
@@ -286,17 +298,17 @@ class Kinds:
             fragment = key[len(self._filters) + i]
             if fragment is not None:
                 scorers.append(self._score_memos.setdefault((i, fragment), ScoreMemo(scorer, fragment, weight)))
-        for used in (*filters, *scorers):
-            used.users += 1
         self._made += 1
         kind = self._by_key[key] = Kind(self._made, key, self.policy, filters, scorers)
+        for used in kind.memos:
+            used.users += 1
         return kind
 
     def _drop(self, kind: Kind) -> None:
         del self._by_key[kind.key]
         for spec in kind.specs:
             del self._by_spec[spec]
-        for memo in (*kind.filters, *kind.scorers):
+        for memo in kind.memos:
             memo.users -= 1
         self._filter_memos = {at: memo for at, memo in self._filter_memos.items() if memo.users}
         self._score_memos = {at: memo for at, memo in self._score_memos.items() if memo.users}

@@ -109,7 +109,8 @@ class ScoreMemo(Memo[ScoreArray]):
 
     def __init__(self, plugin: Scorer, fragment: Hashable, weight: int) -> None:
         few = FEW if type(plugin).score_row is not Scorer.score_row else 0
-        super().__init__(plugin.reads, fragment, few, np.zeros(0, np.int64 if plugin.exact else np.float64))
+        values: ScoreArray = np.zeros(0, np.int64) if plugin.exact else np.zeros(0, np.float64)
+        super().__init__(plugin.reads, fragment, few, values)
         self.plugin = plugin
         self.normaliser = plugin.normaliser
         self.weight = weight

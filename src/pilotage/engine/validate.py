@@ -7,7 +7,7 @@ from pilotage.engine.state import State
 from pilotage.model.amounts import WHOLE_GPU
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - reads as a statement
     """An invariant does not hold; the message says which, for what, and that object's story."""
 
 
@@ -22,7 +22,8 @@ def validate(engine: Engine) -> None:
 
 def _amounts(state: State) -> list[tuple[str, str]]:
     """What tasks use must be what is counted, and GPUs must hold what was not given away."""
-    columns, problems = state.columns, []
+    columns = state.columns
+    problems: list[tuple[str, str]] = []
     used = np.zeros_like(columns.used[:, : columns.n])
     free = np.where(np.arange(len(columns.gpu_free))[:, None] < columns.gpu_count[: columns.n], WHOLE_GPU, 0)
     ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
@@ -34,10 +35,12 @@ def _amounts(state: State) -> list[tuple[str, str]]:
         for port in placement.task.spec.ports:
             addresses = ports.setdefault((port.protocol, port.port), {}).setdefault(placement.row, {})
             addresses[port.address] = addresses.get(port.address, 0) + 1
-    for row in np.flatnonzero((used != columns.used[:, : columns.n]).any(axis=0)):
-        problems.append((columns.names[row], f"node {columns.names[row]!r}: amounts in use differ from a recount"))
-    for row in np.flatnonzero((free != columns.gpu_free[:, : columns.n]).any(axis=0)):
-        problems.append((columns.names[row], f"node {columns.names[row]!r}: GPU shares left differ from a recount"))
+    for what, wrong in (
+        ("amounts in use", used != columns.used[:, : columns.n]),
+        ("GPU shares left", free != columns.gpu_free[:, : columns.n]),
+    ):
+        names = [columns.names[row] for row in np.flatnonzero(wrong.any(axis=0))]
+        problems += [(name, f"node {name!r}: {what} differ from a recount") for name in names]
     if ports != {port: users for port, users in columns.ports.items() if users}:
         problems.append(("ports", "ports in use differ from a recount"))
     return problems

@@ -25,7 +25,7 @@ Place = Literal["active", "backoff", "unschedulable", "gated"]
 
 
 class Waiting(Struct):
-    """A task in the room. ``seq``: order of submission. ``ticket``: changes with each move, so old heap entries show."""
+    """A task in the room. ``seq``: order of submission. ``ticket`` changes with each move: old heap entries show."""
 
     task: Task
     key: Any

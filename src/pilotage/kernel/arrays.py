@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
 CodeArray = NDArray[np.int32]
+"""Codes of a dictionary encoding."""
 IntArray = NDArray[np.int64]
 UintArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float64]

@@ -14,7 +14,7 @@ from math import ceil
 
 import numpy as np
 
-from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.arrays import CodeArray, IntArray
 from pilotage.kernel.nodes import Nodes
 from pilotage.model.workload import Workload
 
@@ -43,19 +43,20 @@ class FragmentationTable:
                 if not spec.gpu_models or model in spec.gpu_models:
                     self.weight[code, level + 1 :, pair] += weight
 
-    def usable_weight(self, cpu_free: IntArray, model: IntArray) -> IntArray:
+    def usable_weight(self, cpu_free: IntArray, model: CodeArray) -> IntArray:
         """Return int64[K, n]: weight of the specs of each pair that CPU and model of each node allow."""
         return self.weight[model, np.searchsorted(self.cpu, cpu_free, side="right")].T
 
-    def of(self, gpu_free: IntArray, cpu_free: IntArray, model: IntArray) -> IntArray:
+    def of(self, gpu_free: IntArray, cpu_free: IntArray, model: CodeArray) -> IntArray:
         """Return ``total`` x F per node, int64[n], from remainders int64[G, n], CPU left and model codes [n]."""
         runs = gpu_free >= self.shares
         count = runs.sum(axis=1)
         usable = np.where(runs, gpu_free, 0).sum(axis=1)
         weight = np.where(count >= self.counts[:, 0], self.usable_weight(cpu_free, model), 0)
-        return self.total * gpu_free.sum(axis=0) - (weight * usable).sum(axis=0)
+        fragmentation: IntArray = self.total * gpu_free.sum(axis=0) - (weight * usable).sum(axis=0)
+        return fragmentation
 
-    def of_each_gpu_taken(self, gpu_free: IntArray, share: int, cpu_free: IntArray, model: IntArray) -> IntArray:
+    def of_each_gpu_taken(self, gpu_free: IntArray, share: int, cpu_free: IntArray, model: CodeArray) -> IntArray:
         """Return ``total`` x F per GPU and node, int64[G, n], if ``share`` were taken from that GPU alone.
 
         ``cpu_free`` is what is left after the task. Entries of GPUs with less than ``share`` left mean nothing.

@@ -129,7 +129,8 @@ class Nodes:
         code = None if values is None else values.known(value)
         if code is None:
             return np.zeros(len(self), np.bool_)
-        return self.label(key) == code + 1
+        mask: BoolArray = self.label(key) == code + 1
+        return mask
 
     def counts(self, name: str, key: Hashable) -> IntArray:
         """Tasks on each node that a registered counter files under ``key``: int64[n]."""

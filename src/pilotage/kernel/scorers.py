@@ -23,7 +23,7 @@ LARGEST_NODE: Mapping[str, int] = {"cpu": 128_000, "gpu": 8_000}
 
 
 def least_allocated(*resources: str, **weights: int) -> Scorer:
-    """Prefer nodes with much left: ``least_allocated()`` is CPU and memory, ``least_allocated(cpu=3, gpu=1)`` weighs."""
+    """Prefer nodes with much left: CPU and memory, or what is named, or weighed as in ``(cpu=3, gpu=1)``."""
     return Allocated(_pairs("least_allocated", resources, weights))
 
 

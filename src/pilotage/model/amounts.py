@@ -5,6 +5,7 @@ any other resource in units of its own.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from immutabledict import immutabledict
 
@@ -26,16 +27,15 @@ BASE_RESOURCES = ("cpu", "memory", "gpu", "tasks")
 """Resources that every cluster has, in column order; others follow as nodes name them."""
 
 
-def checked_amounts(field: str, amounts: Mapping[str, int]) -> immutabledict[str, int]:
+def checked_amounts(field: str, amounts: Mapping[str, Any]) -> immutabledict[str, int]:
     """Return ``amounts`` as an immutable mapping sorted by name, or raise `InvalidInput` naming the bad one."""
     for name, amount in amounts.items():
-        if not isinstance(name, str) or not name:
-            raise InvalidInput(field, f"a resource name must be a non-empty string, got {name!r}")
+        checked_name(f"{field} resource", name)
         checked_amount(f"{field}.{name}", amount)
     return immutabledict(sorted(amounts.items()))
 
 
-def checked_amount(field: str, amount: int, at_most: int = MAX_AMOUNT) -> int:
+def checked_amount(field: str, amount: Any, at_most: int = MAX_AMOUNT) -> int:
     """Return ``amount`` if it is an integer from 0 to ``at_most``, or raise `InvalidInput`."""
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise InvalidInput(field, f"must be a whole number in base units, got {amount!r}")
@@ -46,7 +46,7 @@ def checked_amount(field: str, amount: int, at_most: int = MAX_AMOUNT) -> int:
     return amount
 
 
-def checked_name(field: str, name: str) -> str:
+def checked_name(field: str, name: Any) -> str:
     """Return ``name`` if it is a non-empty string of at most 512 characters, or raise `InvalidInput`."""
     if not isinstance(name, str) or not name:
         raise InvalidInput(field, f"must be a non-empty string, got {name!r}")

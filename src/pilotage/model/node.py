@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from immutabledict import immutabledict
 from msgspec import Struct
@@ -65,7 +66,7 @@ class Node(Struct, frozen=True, kw_only=True):
         force_setattr(self, "labels", checked_labels("labels", self.labels))
 
 
-def checked_labels(field: str, labels: Mapping[str, str]) -> immutabledict[str, str]:
+def checked_labels(field: str, labels: Mapping[str, Any]) -> immutabledict[str, str]:
     """Return ``labels`` as an immutable mapping sorted by key, or raise `InvalidInput`."""
     for key, value in labels.items():
         checked_name(f"{field} key", key)

@@ -83,10 +83,9 @@ def _matches(term: Term, nodes: Nodes) -> BoolArray:
 
 def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
     codes = nodes.label(expression.key)
-    if expression.operator == Operator.EXISTS:
-        return codes != ABSENT
-    if expression.operator == Operator.DOES_NOT_EXIST:
-        return codes == ABSENT
+    if expression.operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST):
+        absent: BoolArray = codes == ABSENT
+        return absent if expression.operator == Operator.DOES_NOT_EXIST else ~absent
     if expression.operator in (Operator.IN, Operator.NOT_IN):
         present: BoolArray = np.zeros(len(nodes), np.bool_)
         for value in expression.values:

@@ -16,7 +16,7 @@ Fragment = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Capacity(Filter):
-    """used + demand <= capacity for every resource asked for, number of tasks included. GPUs have a filter of their own."""
+    """used + demand <= capacity for every resource asked for, number of tasks included; not for GPUs."""
 
     name = "capacity"
     reads = ("cpu", "memory", "tasks", "any other resource")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.arrays import CodeArray, IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.fragmentation import FragmentationTable, sigmoid_steps, table_for
 from pilotage.kernel.nodes import Nodes
@@ -73,7 +73,7 @@ def _table(columns: Columns) -> FragmentationTable:
 
 
 def _steps(
-    table: FragmentationTable, fragment: Fragment, gpu_free: IntArray, cpu_free: IntArray, model: IntArray
+    table: FragmentationTable, fragment: Fragment, gpu_free: IntArray, cpu_free: IntArray, model: CodeArray
 ) -> IntArray:
     """Return the score per GPU that may be taken from (a single line where that is no choice), int64[G or 1, n].
 

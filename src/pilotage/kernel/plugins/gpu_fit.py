@@ -38,7 +38,8 @@ class GpuFit(Filter):
         count, share, models = fragment
         if models and columns.models.values[columns.gpu_model.item(row)] not in models:
             return False
-        return sum(free >= share for free in columns.gpu_free[:, row].tolist()) >= count
+        free: list[int] = columns.gpu_free[:, row].tolist()
+        return sum(left >= share for left in free) >= count
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
         other_model = len(nodes) - int(np.count_nonzero(self._allowed(fragment[2], nodes)))

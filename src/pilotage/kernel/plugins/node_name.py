@@ -31,7 +31,8 @@ class NodeName(Filter):
             if row >= 0:
                 mask[row] = True
             return mask
-        return nodes.rows == row
+        named: BoolArray = nodes.rows == row
+        return named
 
     def mask_row(self, fragment: str, columns: Columns, row: int) -> bool:
         return columns.row_of.get(fragment, -1) == row

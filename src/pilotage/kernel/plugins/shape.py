@@ -69,9 +69,9 @@ class Shape(Scorer):
         total = weights = 0
         for resource, amount, weight in fragment:
             i = columns.resources.get(resource)
-            capacity = 0 if i is None else columns.capacity.item(i, row)
-            if not capacity:
+            if i is None or not columns.capacity[i, row]:
                 continue
+            capacity = columns.capacity.item(i, row)
             value = self.value(min(columns.used.item(i, row) + amount, capacity) * 100 // capacity)
             if value > 0:
                 total += value * weight
