@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from types import FunctionType, ModuleType, TracebackType
+from types import FunctionType, ModuleType
 
+from pilotage.kernel.faults import line_in, told
 from pilotage.kernel.policies import NAMED, named
 from pilotage.kernel.policy import Policy
 from pilotage.model.errors import InvalidInput
@@ -91,26 +92,6 @@ def policy_in(module: ModuleType, path: Path, wanted: str | None) -> Policy:
     if policy.name == _UNNAMED:
         policy.name = f"{path.stem}:{wanted}" if wanted else path.stem
     return policy
-
-
-def line_in(file: str, traceback: TracebackType | None) -> int | None:
-    """Return the line of the innermost frame of ``traceback`` that runs code of ``file``, or None."""
-    line = None
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == file:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
-
-
-def told(error: BaseException) -> str:
-    """Return an exception as one short line: its type and message, or the message alone for bad input."""
-    text = " ".join(str(error).split())
-    if isinstance(error, SystemExit):
-        return f"ends the program (exit {text})"
-    if not isinstance(error, InvalidInput):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _read(path: Path) -> str:

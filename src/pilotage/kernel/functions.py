@@ -6,11 +6,14 @@ whatever it does. ``@scorer(reads=("gpu",), depends="row")`` turns caching on.
 
 from collections.abc import Callable, Hashable
 from hashlib import sha256
+from inspect import CO_VARARGS
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from pilotage.kernel.arrays import BoolArray, ScoreArray
+from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
+from pilotage.kernel.faults import line_in, told
+from pilotage.kernel.function_views import NodeRow, SharedTask
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum, MinMax, Normaliser
 from pilotage.kernel.plugin import Depends, Filter, PolicyFault, Scorer
@@ -24,50 +27,23 @@ NORMALISERS: dict[str, Normaliser | None] = {
     "reversed-maximum": ByMaximum(reverse=True),
     "none": None,
 }
+_PLAIN_ANSWERS = (bool, int, float, np.generic)
+
 NormaliserName = Literal["min-max", "maximum", "reversed-maximum", "none"]
-
-
-class NodeRow:
-    """One node, as a per-node function sees it: the same names as `Nodes`, with plain numbers."""
-
-    __slots__ = ("_nodes",)
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-
-    def __getattr__(self, fact: str) -> Any:
-        value = getattr(self._nodes, fact)
-        if fact in ("free", "used", "capacity"):
-            return _Plain(value)
-        if isinstance(value, np.ndarray):
-            return value[..., 0].tolist()
-        return value
-
-    @property
-    def name(self) -> str:
-        """Name of the node."""
-        return self._nodes.names[0]
-
-    def has_label(self, key: str, value: str) -> bool:
-        """Whether the node carries label ``key`` with ``value``."""
-        return bool(self._nodes.has_label(key, value)[0])
-
-
-class _Plain:
-    def __init__(self, amounts: Any) -> None:
-        self._amounts = amounts
-
-    def __getitem__(self, resource: str) -> int:
-        return int(self._amounts[resource][0])
 
 
 class _Function:
     """What decorated filters and scorers share: the function, where it is defined, and how it is called."""
 
-    def __init__(self, function: Callable[..., Any], reads: tuple[str, ...], depends: Depends, per_node: bool) -> None:
+    one_answer = "a number"
+
+    def __init__(self, function: Callable[..., Any], reads: Any, depends: Depends, per_node: bool) -> None:
         code = getattr(function, "__code__", None)
         if code is None:
             raise InvalidInput("function", f"must be a plain function of (task, nodes), got {function!r}")
+        if not code.co_flags & CO_VARARGS and not _required(function) <= 2 <= code.co_argcount:
+            wanted = "(task, node)" if per_node else "(task, nodes)"
+            raise InvalidInput(function.__name__, f"must be a function of {wanted}")
         if depends not in ("row", "global", "time"):
             raise InvalidInput(f"{function.__name__}.depends", f"must be row, global or time, got {depends!r}")
         if depends == "row" and not reads:
@@ -79,41 +55,97 @@ class _Function:
         self.function = function
         self.name = function.__name__
         self.where = f"{code.co_filename}:{code.co_firstlineno}"
-        self.reads = reads
+        self.reads: tuple[str, ...] = tuple(reads)
         self.depends: Depends = depends
         self.per_node = per_node
 
     def __repr__(self) -> str:
         code = self.function.__code__
-        body = sha256(code.co_code + repr((code.co_names, _constants(code.co_consts))).encode()).hexdigest()[:12]
+        body = sha256(code.co_code + repr((code.co_names, _constants(code.co_consts), self._settings())).encode())
         how = ", per node" if self.per_node else ""
-        return f"{self.name}(reads={self.reads}, depends={self.depends}, code={body}{how})"
+        return f"{self.name}(reads={self.reads}, depends={self.depends}, code={body.hexdigest()[:12]}{how})"
+
+    def _settings(self) -> list[str]:
+        """Plain values that the function takes from around it: defaults, closures and globals."""
+        function = self.function
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        outside = [function.__globals__.get(name) for name in function.__code__.co_names]
+        values = [*(function.__defaults__ or ()), *cells, *outside]
+        return [repr(value) for value in values if _is_plain(value)]
 
     def __call__(self, task: Any, nodes: Any) -> Any:
         """Call the function itself, as its author would in a test."""
         return self.function(task, nodes)
 
     def fragment(self, task: Task) -> Hashable:
-        """A row function is given the spec, which tasks share; any other one the task itself."""
+        """A row function is given what tasks of one spec share, as `SharedTask`; any other one the task itself."""
         return task.spec if self.depends == "row" else task
 
     def answers(self, fragment: Any, nodes: Nodes) -> Any:
-        """Return what the function says about ``nodes``, as an array of one entry per node."""
-        if not self.per_node:
-            result = self.function(fragment, nodes)
-        else:
-            every = range(nodes.columns.n)[nodes.rows] if isinstance(nodes.rows, slice) else nodes.rows
-            views = (Nodes(nodes.columns, np.array([row]), nodes.now, nodes.seed) for row in every)
-            result = np.array([self.function(fragment, NodeRow(view)) for view in views] or np.zeros(0, np.int64))
-        if not isinstance(result, np.ndarray) or result.shape != (len(nodes),):
+        """Return what the function says about ``nodes``, as an array of one entry per node.
+
+        The function never sees blank rows (their entry is 0), and gets copies: what it writes changes nothing.
+        """
+        columns, rows = nodes.columns, nodes.rows
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(columns.n))
+        living = columns.alive[rows]
+        everywhere = bool(living.all())
+        shown = rows if everywhere else rows[living]
+        if not len(shown):
+            return np.zeros(len(rows), np.bool_)
+        task = SharedTask(fragment) if self.depends == "row" else fragment
+        try:
+            if self.per_node:
+                result = self._each(task, nodes, shown)
+            else:
+                result = self.function(task, Nodes(columns, shown, nodes.now, nodes.seed))
+        except PolicyFault:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PolicyFault(self._place_of(error), told(error)) from error
+        if not isinstance(result, np.ndarray) or result.shape != (len(shown),):
             got = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else f"{result!r:.60}"
-            raise PolicyFault(self.fault_field, f"must return one entry per node, shape ({len(nodes)},), got {got}")
-        return result
+            raise PolicyFault(self.fault_field, f"must return one entry per node, shape ({len(shown)},), got {got}")
+        if everywhere:
+            return result
+        answers = np.zeros(len(rows), result.dtype)
+        answers[living] = result
+        return answers
+
+    def _each(self, task: Any, nodes: Nodes, rows: IntArray) -> Any:
+        """Ask a per-node function about every row."""
+        found: list[Any] = []
+        for row in rows.tolist():
+            node = NodeRow(nodes.columns, row, nodes.now, nodes.seed)
+            value = self.function(task, node)
+            if not isinstance(value, _PLAIN_ANSWERS):
+                raise PolicyFault(
+                    self.fault_field, f"returned {value!r:.60} for node {node.name!r}; must be {self.one_answer}"
+                )
+            found.append(value)
+        return np.array(found)
 
     @property
     def fault_field(self) -> str:
         """How an error names this plugin."""
         return f"{self.where}: {self.name}"
+
+    def _place_of(self, error: BaseException) -> str:
+        """How an error inside the function names it: with the innermost line of the same file that was running."""
+        file = self.function.__code__.co_filename
+        line = line_in(file, error.__traceback__) or self.function.__code__.co_firstlineno
+        return f"{file}:{line}: {self.name}"
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """Number of positional arguments that a caller must give."""
+    return function.__code__.co_argcount - len(getattr(function, "__defaults__", None) or ())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value's text says all about it, the same in every process."""
+    return isinstance(value, str | int | float) or (isinstance(value, tuple) and all(map(_is_plain, value)))
 
 
 def _constants(constants: tuple[Any, ...]) -> list[str]:
@@ -152,6 +184,8 @@ class FunctionScorer(_Function, Scorer):
 
 class FunctionFilter(_Function, Filter):
     """A filter made of a user's function."""
+
+    one_answer = "True or False"
 
     def __init__(
         self, function: Callable[..., Any], reads: tuple[str, ...], depends: Depends, reason: str, per_node: bool
