@@ -18,6 +18,8 @@ class ChangeLog:
     def __init__(self, keep: int = 4096) -> None:
         self.version = 0
         self.keep = keep
+        self.ends = [0] * len(Group)
+        """Position behind the newest entry of each group."""
         self._rows: list[list[int]] = [[] for _ in Group]
         self._base = [0] * len(Group)
 
@@ -26,6 +28,7 @@ class ChangeLog:
         for group in groups:
             rows = self._rows[group]
             rows.append(row)
+            self.ends[group] += 1
             if len(rows) > 2 * self.keep:
                 drop = len(rows) - self.keep
                 del rows[:drop]
@@ -34,24 +37,23 @@ class ChangeLog:
 
     def append_all(self, group: int) -> None:
         """Record that every row changed in ``group``: whoever has read less must look at everything."""
-        self._base[group] += len(self._rows[group]) + 1
+        self.ends[group] += 1
+        self._base[group] = self.ends[group]
         self._rows[group].clear()
         self.version += 1
-
-    def now(self, groups: tuple[int, ...]) -> Position:
-        """Return the position behind the newest entry of each group."""
-        return [self._base[group] + len(self._rows[group]) for group in groups]
 
     def since(self, groups: tuple[int, ...], position: Position) -> list[int] | None:
         """Return the rows changed after ``position`` (may repeat), or None for all, and move ``position`` to now."""
         changed: list[int] = []
         everything = False
         for i, group in enumerate(groups):
-            base, rows = self._base[group], self._rows[group]
-            seen = position[i]
+            seen, end = position[i], self.ends[group]
+            if seen == end:
+                continue
+            base = self._base[group]
             if seen < base:
                 everything = True
-            elif seen < base + len(rows):
-                changed += rows[seen - base :]
-            position[i] = base + len(rows)
+            else:
+                changed += self._rows[group][seen - base :]
+            position[i] = end
         return None if everything else changed

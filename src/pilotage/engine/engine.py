@@ -55,7 +55,7 @@ class Engine:
         scorers = tuple(scorer for scorer, _ in policy.scorers)
         self.state = State((*policy.filters, *scorers))
         self.room = WaitingRoom(policy.order, backoff or Backoff())
-        self.kinds = Kinds(policy, cache_bytes)
+        self.kinds = Kinds(policy, self.state.columns, cache_bytes)
         self.story = Story()
         self._plugins = (*policy.filters, *scorers, policy.devices)
         self._cures = {f.name: f.cures for f in policy.filters}

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo
+from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo, distinct
 from pilotage.engine.state import State
 from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
-from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes, Rows, blocks
 from pilotage.kernel.plugin import Filter, Group, Scorer
 from pilotage.kernel.policy import Policy
 from pilotage.kernel.ties import first, heap, seeded_random
@@ -58,6 +59,8 @@ class Kind:
         self._groups = tuple(sorted({Group.NODE, *(group for memo in self.memos for group in memo.groups)}))
         self._position = [-1] * len(self._groups)
         self._version = -1
+        self._readers: dict[tuple[int, ...], tuple[list[FilterMemo], list[ScoreMemo]]] = {}
+        self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejections: Rejections = ()
         self._rejected_at = -1
 
@@ -67,9 +70,9 @@ class Kind:
         return [*self.filters, *self.scorers]
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the arrays that belong to this kind alone."""
-        return self.feasible.nbytes + self.total.nbytes
+    def bytes_per_row(self) -> int:
+        """Bytes a row of the arrays that belong to this kind alone."""
+        return self.feasible.itemsize + self.total.itemsize
 
     # -- keeping up with the state -------------------------------------------------------------------------------
 
@@ -78,33 +81,62 @@ class Kind:
         if self._version == state.version:
             return
         self._version = -1
-        for mask in self.filters:
+        log = state.log
+        stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
+        filters, scorers = self._reading(stirred)
+        for mask in filters:
             mask.refresh(state)
-        moved = [memo.refresh(state) for memo in self.scorers]
-        changed = state.log.since(self._groups, self._position)
+        for memo in scorers:
+            memo.refresh(state)
+        changed = log.since(self._groups, self._position)
         if len(self.feasible) < state.columns.rows:
             self.feasible = np.zeros(state.columns.rows, np.bool_)
             self.total = _zeros(state.columns.rows, self.exact)
             changed = None
-        if changed is None or len(changed) > FEW:
+        rescored = any(memo.normaliser is not None for memo in scorers)
+        if changed is None:
             self._rebuild(state)
+        elif len(changed) > FEW:
+            self._patch_many(state, distinct(changed), rescored)
         elif changed:
-            self._patch(state, changed, moved)
+            self._patch_few(state, changed, rescored)
         self._version = state.version
+
+    def _reading(self, groups: tuple[int, ...]) -> tuple[list[FilterMemo], list[ScoreMemo]]:
+        """Return the memos that read any of ``groups``; the others are up to date as long as this kind was."""
+        found = self._readers.get(groups)
+        if found is None:
+            wanted = set(groups)
+            found = self._readers[groups] = (
+                [memo for memo in self.filters if wanted.intersection(memo.groups)],
+                [memo for memo in self.scorers if wanted.intersection(memo.groups)],
+            )
+        return found
 
     def _rebuild(self, state: State) -> None:
         n = state.columns.n
-        feasible = state.columns.alive[:n].copy()
+        feasible = self.feasible[:n]
+        np.copyto(feasible, state.columns.alive[:n])
         for memo in self.filters:
             feasible &= memo.values[:n]
-        self.feasible[:n] = feasible
         self.count = int(np.count_nonzero(feasible))
         self._bounds = self._find_bounds(n)
-        self._sum_up(n)
+        self._sum_up_all(n)
 
-    def _patch(self, state: State, changed: list[int], moved: list[bool]) -> None:
+    def _patch_many(self, state: State, rows: IntArray, rescored: bool) -> None:
+        feasible = state.columns.alive[rows]
+        for memo in self.filters:
+            feasible &= memo.values[rows]
+        before = self.feasible[rows]
+        self.feasible[rows] = feasible
+        self.count += int(np.count_nonzero(feasible)) - int(np.count_nonzero(before))
+        flipped = bool((feasible != before).any())
+        if not self._bounds_moved(state, flipped, rescored):
+            self._sum_up(rows)
+
+    def _patch_few(self, state: State, rows: list[int], rescored: bool) -> None:
         alive, flipped = state.columns.alive, False
-        for row in changed:
+        for row in rows:
             ok = alive.item(row)
             for mask in self.filters:
                 if not ok:
@@ -114,17 +146,22 @@ class Kind:
                 self.feasible[row] = ok
                 self.count += 1 if ok else -1
                 flipped = True
-        for memo, has_moved in zip(self.scorers, moved, strict=True):
-            if memo.normaliser is not None and (flipped or has_moved):
-                bounds = self._find_bounds(state.columns.n)
-                if bounds != self._bounds:
-                    self._bounds = bounds
-                    self._sum_up(state.columns.n)
-                    return
-                break
+        if self._bounds_moved(state, flipped, rescored):
+            return
         lowest = self._lowest
-        for row in changed:
+        for row in rows:
             self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
+
+    def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
+        """Find the bounds anew if they may have moved; if they have, sum up all rows and return True."""
+        if not (self._normalised and (flipped or rescored)):
+            return False
+        bounds = self._find_bounds(state.columns.n)
+        if bounds == self._bounds:
+            return False
+        self._bounds = bounds
+        self._sum_up_all(state.columns.n)
+        return True
 
     @property
     def _lowest(self) -> float:
@@ -134,15 +171,25 @@ class Kind:
     def _find_bounds(self, n: int) -> list[tuple[float, float]]:
         """Smallest and largest raw score over the feasible rows, per scorer (0, 0 where it is not normalised)."""
         feasible = self.feasible[:n]
-        return [bounds(memo.values[:n][feasible]) if memo.normaliser is not None else (0, 0) for memo in self.scorers]
+        return [
+            bounds(memo.values[:n], feasible, self.count) if memo.normaliser is not None else (0, 0)
+            for memo in self.scorers
+        ]
 
-    def _sum_up(self, n: int) -> None:
-        total = _zeros(n, self.exact)
+    def _sum_up_all(self, n: int) -> None:
+        for block in blocks(n):
+            self._sum_up(block)
+
+    def _sum_up(self, rows: Rows) -> None:
+        feasible = self.feasible[rows]
+        total = _zeros(len(feasible), self.exact)
         for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
-            raw = memo.values[:n]
-            total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
-        total[~self.feasible[:n]] = self._lowest
-        self.total[:n] = total
+            raw = memo.raw(rows)
+            if memo.normaliser is not None:
+                raw = memo.normaliser.apply(raw, low, high)
+            total += raw if memo.weight == 1 else raw * memo.weight
+        total[~feasible] = self._lowest
+        self.total[rows] = total
 
     def _total_of(self, row: int) -> float:
         total: float = 0 if self.exact else 0.0
@@ -175,7 +222,7 @@ class Kind:
             return Choice(-1, 0, 0)
         nodes = Nodes(columns, rows, now, seed)
         raws: list[tuple[Scorer, int, ScoreArray]] = [
-            (memo.plugin, memo.weight, memo.values[rows]) for memo in self.scorers
+            (memo.plugin, memo.weight, memo.raw(rows)) for memo in self.scorers
         ]
         for scorer, weight in self.free_scorers:
             fragment = scorer.fragment(task)
@@ -183,7 +230,8 @@ class Kind:
                 raws.append((scorer, weight, scorer.score(fragment, nodes)))
         total = _zeros(len(rows), self.exact)
         for scorer, weight, raw in raws:
-            total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, *bounds(raw)))
+            low, high = raw.min().item(), raw.max().item()
+            total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, low, high))
         score = total.max().item()
         feasible: BoolArray = np.zeros(columns.n, np.bool_)
         feasible[rows] = True
@@ -229,9 +277,12 @@ class Kind:
         return self._rejections
 
 
-def bounds(raw: ScoreArray) -> tuple[float, float]:
-    """Return the smallest and largest of raw scores, (0, 0) of none."""
-    return (raw.min().item(), raw.max().item()) if raw.size else (0, 0)
+def bounds(raw: ScoreArray, feasible: BoolArray, count: int) -> tuple[float, float]:
+    """Return the smallest and largest of the raw scores of the ``count`` feasible rows, (0, 0) of none."""
+    if not count:
+        return (0, 0)
+    some = raw if count == len(raw) else raw[feasible]
+    return some.min().item(), some.max().item()
 
 
 def _zeros(n: int, exact: bool) -> ScoreArray:
@@ -247,8 +298,9 @@ def _reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str
 class Kinds:
     """All kinds in use; the least recently used goes first once their arrays pass a budget of bytes."""
 
-    def __init__(self, policy: Policy, budget_bytes: int) -> None:
+    def __init__(self, policy: Policy, columns: Columns, budget_bytes: int) -> None:
         self.policy = policy
+        self.columns = columns
         self.budget_bytes = budget_bytes
         self._by_spec: dict[TaskSpec, Kind] = {}
         self._by_key: OrderedDict[Key, Kind] = OrderedDict()
@@ -257,6 +309,7 @@ class Kinds:
         self._filters = [f for f in policy.filters if f.depends == "row"]
         self._scorers = [(s, weight) for s, weight in policy.scorers if s.depends == "row"]
         self._made = 0
+        self._bytes_per_row = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -279,8 +332,8 @@ class Kinds:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays kept, shared ones once."""
-        return sum(kind.nbytes for kind in self._by_key.values()) + sum(memo.values.nbytes for memo in self._memos)
+        """Bytes of all arrays kept, shared ones once, as long as the columns are now."""
+        return self._bytes_per_row * self.columns.rows
 
     @property
     def _memos(self) -> list[FilterMemo | ScoreMemo]:
@@ -292,23 +345,26 @@ class Kinds:
         filters, scorers = [], []
         for i, plugin in enumerate(self._filters):
             if key[i] is not None:
-                memo = self._filter_memos.setdefault((i, key[i]), FilterMemo(plugin, key[i]))
-                filters.append(memo)
+                filters.append(self._filter_memos.setdefault((i, key[i]), FilterMemo(plugin, key[i])))
         for i, (scorer, weight) in enumerate(self._scorers):
             fragment = key[len(self._filters) + i]
             if fragment is not None:
                 scorers.append(self._score_memos.setdefault((i, fragment), ScoreMemo(scorer, fragment, weight)))
         self._made += 1
         kind = self._by_key[key] = Kind(self._made, key, self.policy, filters, scorers)
-        for used in kind.memos:
-            used.users += 1
+        self._bytes_per_row += kind.bytes_per_row
+        for memo in kind.memos:
+            self._bytes_per_row += 0 if memo.users else memo.values.itemsize
+            memo.users += 1
         return kind
 
     def _drop(self, kind: Kind) -> None:
         del self._by_key[kind.key]
         for spec in kind.specs:
             del self._by_spec[spec]
+        self._bytes_per_row -= kind.bytes_per_row
         for memo in kind.memos:
             memo.users -= 1
+            self._bytes_per_row -= 0 if memo.users else memo.values.itemsize
         self._filter_memos = {at: memo for at, memo in self._filter_memos.items() if memo.users}
         self._score_memos = {at: memo for at, memo in self._score_memos.items() if memo.users}

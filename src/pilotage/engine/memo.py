@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage.engine.state import State
-from pilotage.kernel.arrays import BoolArray, ScoreArray
-from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
+from pilotage.kernel.nodes import Nodes, Rows
 from pilotage.kernel.plugin import Filter, Scorer, groups_of
 
 FEW = 8
@@ -68,10 +68,11 @@ class Memo(Generic[Values]):
             for row in changed:
                 self.values[row] = self.answer_row(state, row)
             return
-        rows = None if changed is None else np.unique(np.array(changed))
+        rows = None if changed is None else distinct(changed)
         if rows is None or len(rows) * 4 > columns.n:
             self.evaluated += columns.n
-            self.values[: columns.n] = self.answer(Nodes.all(columns))
+            for nodes in Nodes.blocks(columns):
+                self.values[nodes.rows] = self.answer(nodes)
         else:
             self.evaluated += len(rows)
             self.values[rows] = self.answer(Nodes(columns, rows))
@@ -83,6 +84,11 @@ class Memo(Generic[Values]):
     def answer_row(self, state: State, row: int) -> bool | float:
         """Return the fresh answer for one row."""
         raise NotImplementedError
+
+
+def distinct(changed: list[int]) -> IntArray:
+    """Return the rows of a list with repetitions, each once and rising, int64."""
+    return np.array(sorted(set(changed)), np.int64)
 
 
 class FilterMemo(Memo[BoolArray]):
@@ -109,11 +115,17 @@ class ScoreMemo(Memo[ScoreArray]):
 
     def __init__(self, plugin: Scorer, fragment: Hashable, weight: int) -> None:
         few = FEW if type(plugin).score_row is not Scorer.score_row else 0
-        values: ScoreArray = np.zeros(0, np.int64) if plugin.exact else np.zeros(0, np.float64)
+        dtype = np.float64 if not plugin.exact else np.int8 if plugin.narrow else np.int64
+        values: ScoreArray = np.zeros(0, dtype)
         super().__init__(plugin.reads, fragment, few, values)
         self.plugin = plugin
         self.normaliser = plugin.normaliser
         self.weight = weight
+
+    def raw(self, rows: Rows) -> ScoreArray:
+        """Return the raw scores of some rows as int64 or float64, whatever they are remembered in."""
+        values: ScoreArray = self.values[rows]
+        return values if values.dtype.itemsize == 8 else values.astype(np.int64)
 
     def answer(self, nodes: Nodes) -> ScoreArray:
         return self.plugin.score(self.fragment, nodes)

@@ -137,7 +137,7 @@ class State:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
         demand = self.demand_of(task.spec)
         if not known:
-            self._check_fits(task, row, gpus, demand)
+            self._check_fits(task, row, gpus)
         self.columns.add_task(row, task.spec, demand, gpus, 1)
         self.placements[task.id] = Placement(task, row, gpus, bound)
         self.tasks_on[row][task.id] = None
@@ -170,13 +170,13 @@ class State:
             demand = self._demands[spec] = self.columns.demand_vector(spec)
         return demand
 
-    def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...], demand: IntArray) -> None:
-        c, n = self.columns, len(demand)
-        over = (demand > 0) & (c.used[:n, row] + demand > c.capacity[:n, row])
-        if over.any():
-            names = [name for name, i in c.resources.items() if i < n and over[i]]
-            raise Overcommitted(f"task {task.id!r} would take more {', '.join(names)} than {c.names[row]!r} has")
-        share = task.spec.gpu_share
+    def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...]) -> None:
+        c, share = self.columns, task.spec.gpu_share
+        used, capacity = c.used[:, row].tolist(), c.capacity[:, row].tolist()
+        for name, amount in task.spec.demand.items():
+            i = c.resources[name]
+            if amount and used[i] + amount > capacity[i]:
+                raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
         if len(set(gpus)) != task.spec.gpus or any(c.gpu_free[gpu, row] < share for gpu in gpus):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
 

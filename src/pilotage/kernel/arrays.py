@@ -11,7 +11,8 @@ CodeArray = NDArray[np.int32]
 IntArray = NDArray[np.int64]
 UintArray = NDArray[np.uint64]
 FloatArray = NDArray[np.float64]
-ScoreArray = NDArray[np.int64] | NDArray[np.float64]
+ScoreArray = NDArray[Any]
+"""Scores: int64, or float64 where a scorer is not exact."""
 
 S = TypeVar("S", bound=np.generic)
 

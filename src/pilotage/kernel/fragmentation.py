@@ -56,19 +56,23 @@ class FragmentationTable:
         fragmentation: IntArray = self.total * gpu_free.sum(axis=0) - (weight * usable).sum(axis=0)
         return fragmentation
 
-    def of_each_gpu_taken(self, gpu_free: IntArray, share: int, cpu_free: IntArray, model: CodeArray) -> IntArray:
-        """Return ``total`` x F per GPU and node, int64[G, n], if ``share`` were taken from that GPU alone.
+    def relief_per_gpu(
+        self, gpu_free: IntArray, share: int, cpu_free: IntArray, cpu: int, model: CodeArray
+    ) -> IntArray:
+        """Return ``total`` x (F before - F after) per GPU and node, int64[G, n], if a task took ``share`` there.
 
-        ``cpu_free`` is what is left after the task. Entries of GPUs with less than ``share`` left mean nothing.
+        The task also takes ``cpu``. Entries of GPUs with less than ``share`` left mean nothing.
         """
         after = gpu_free - share
         runs, runs_after = gpu_free >= self.shares, after >= self.shares
         taken = np.where(runs, gpu_free, 0)
-        count = runs.sum(axis=1, keepdims=True) - runs + runs_after
-        usable = taken.sum(axis=1, keepdims=True) - taken + np.where(runs_after, after, 0)
-        weight = np.where(count >= self.counts, self.usable_weight(cpu_free, model)[:, None, :], 0)
-        left: IntArray = self.total * (gpu_free.sum(axis=0) - share) - (weight * usable).sum(axis=0)
-        return left
+        count, usable = runs.sum(axis=1, keepdims=True), taken.sum(axis=1, keepdims=True)
+        kept = np.where(count >= self.counts, self.usable_weight(cpu_free, model)[:, None, :], 0) * usable
+        count_after = count - runs + runs_after
+        usable_after = usable - taken + np.where(runs_after, after, 0)
+        weight = np.where(count_after >= self.counts, self.usable_weight(cpu_free - cpu, model)[:, None, :], 0)
+        relief: IntArray = self.total * share + (weight * usable_after - kept).sum(axis=0)
+        return relief
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """What a plugin sees of the cluster: some rows of its columns, and the moment of the decision."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,15 @@ from pilotage.model.errors import InvalidInput
 from pilotage.model.workload import Workload
 
 Rows = slice | IntArray
+
+
+BLOCK = 4096
+"""Rows worked on at once: 32 KiB an array. Larger temporaries leave the cache and are given back to the system."""
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield the slices that cut n rows into blocks."""
+    return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
 
 
 class Amounts:
@@ -55,8 +64,14 @@ class Nodes:
         """Return the view of every row in use, blank rows included."""
         return cls(columns, slice(0, columns.n))
 
+    @classmethod
+    def blocks(cls, columns: Columns) -> Iterator["Nodes"]:
+        """Yield views that together make up every row in use, each small enough for its arrays to stay in cache."""
+        for block in blocks(columns.n):
+            yield cls(columns, block)
+
     def __len__(self) -> int:
-        return self.rows.stop if isinstance(self.rows, slice) else len(self.rows)
+        return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
 
     @property
     def free(self) -> Amounts:

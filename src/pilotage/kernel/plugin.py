@@ -1,6 +1,5 @@
 """What a filter and a scorer are: the contract of every plugin, ours or a user's."""
 
-from collections import Counter
 from collections.abc import Hashable
 from enum import IntEnum
 from typing import Any, ClassVar, Literal
@@ -103,10 +102,12 @@ class Scorer(Plugin):
     """Gives each node a number, more is better; ``normaliser`` then brings the feasible ones to 0..100.
 
     Without a normaliser the raw number counts as it is. Numbers are int64, or finite float64 if ``exact`` is False.
+    ``narrow`` says that raw scores lie in 0..127 whatever the node: they are then remembered in a byte each.
     """
 
     normaliser: Normaliser | None = None
     exact: bool = True
+    narrow: bool = False
 
     def score(self, fragment: Any, nodes: Nodes) -> ScoreArray:
         """Return int64[n] or float64[n]: raw scores for a task with this fragment."""
@@ -127,8 +128,3 @@ class DeviceRule(Plugin):
 
 class PolicyFault(InvalidInput):
     """A user's policy broke its contract; ``field`` names the plugin and the line where it is defined."""
-
-
-def tally(reasons: list[str]) -> dict[str, int]:
-    """Count equal reasons, in the order of their first appearance."""
-    return dict(Counter(reasons))

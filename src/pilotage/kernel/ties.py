@@ -26,7 +26,7 @@ def heap(best: IntArray, feasible: BoolArray, order: IntArray, in_order: bool) -
     and W the largest L. ``in_order`` says that rows stand in node order already.
     """
     if in_order:
-        place = np.cumsum(feasible)[best]
+        place = best + 1 if feasible.all() else np.cumsum(feasible, dtype=np.int32)[best].astype(np.int64)
     else:
         rows = np.flatnonzero(feasible)
         place = np.searchsorted(np.sort(order[rows]), order[best]) + 1

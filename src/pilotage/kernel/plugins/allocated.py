@@ -25,6 +25,7 @@ class Allocated(Scorer):
     most: bool = False
 
     name = "allocated"
+    narrow = True
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -42,10 +43,14 @@ class Allocated(Scorer):
             if i is None:
                 continue
             capacity = c.capacity[i, rows]
-            requested = np.minimum(c.used[i, rows] + amount, capacity)
-            part = requested if self.most else capacity - requested
-            total += part * MAX_SCORE // np.maximum(capacity, 1) * weight
-            weights += (capacity > 0) * weight
+            part = c.used[i, rows] + amount
+            np.minimum(part, capacity, out=part)
+            if not self.most:
+                np.subtract(capacity, part, out=part)
+            part *= MAX_SCORE
+            part //= np.maximum(capacity, 1)
+            total += part if weight == 1 else part * weight
+            weights += (capacity > 0) if weight == 1 else (capacity > 0) * weight
         return total // np.maximum(weights, 1)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:

@@ -27,6 +27,7 @@ class Balanced(Scorer):
     resources: tuple[str, ...] = ("cpu", "memory")
 
     name = "balanced"
+    narrow = True
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -55,7 +56,9 @@ class Balanced(Scorer):
             deviation = np.where(counts == 2, np.abs(fractions[0] - fractions[1]) / 2, 0.0)
         else:
             deviation = _deviation(fractions, present, counts)
-        return ((1.0 - deviation) * MAX_SCORE).astype(np.int64)
+        even = np.subtract(1.0, deviation)
+        even *= MAX_SCORE
+        return even.astype(np.int64)
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()

@@ -7,7 +7,7 @@ import numpy as np
 from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.plugin import Filter, tally
+from pilotage.kernel.plugin import Filter
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -41,12 +41,12 @@ class Capacity(Filter):
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
         """Counts a node under every resource that it lacks, as kube-scheduler does."""
-        lacking = [
-            "Too many tasks" if name == "tasks" else f"Insufficient {name}"
-            for name, amount in fragment
-            for _ in range(len(nodes) - int(np.count_nonzero(_fits(nodes, name, amount))))
-        ]
-        return tally(lacking)
+        lacking = {name: len(nodes) - int(np.count_nonzero(_fits(nodes, name, amount))) for name, amount in fragment}
+        return {
+            "Too many tasks" if name == "tasks" else f"Insufficient {name}": count
+            for name, count in lacking.items()
+            if count
+        }
 
 
 def _fits(nodes: Nodes, name: str, amount: int) -> BoolArray:

@@ -26,6 +26,7 @@ class FragmentationDescent(Scorer):
     """
 
     name = "fgd"
+    narrow = True
     reads = ("cpu", "gpu", "devices", "models", "workload")
 
     def fragment(self, task: Task) -> Fragment:
@@ -80,13 +81,18 @@ def _steps(
     All nodes are able to take the task; a GPU with too little left scores -1.
     """
     cpu, gpus, share = fragment
-    before = table.of(gpu_free, cpu_free, model)
+    thresholds = sigmoid_steps(table.total)
     if gpus == 1 and share < WHOLE_GPU:
-        after = table.of_each_gpu_taken(gpu_free, share, cpu_free - cpu, model)
-        steps = np.searchsorted(sigmoid_steps(table.total), before - after, side="right")
-        return np.where(gpu_free >= share, steps, -1)
+        relief = table.relief_per_gpu(gpu_free, share, cpu_free, cpu, model)
+        return np.where(gpu_free >= share, np.searchsorted(thresholds, relief, side="right"), -1)
+    after = gpu_free
     if gpus:
         fits = gpu_free >= share
-        gpu_free = gpu_free - share * (fits & (fits.cumsum(axis=0) <= gpus))
-    after = table.of(gpu_free, cpu_free - cpu, model)
-    return np.searchsorted(sigmoid_steps(table.total), before - after, side="right")[None, :]
+        after = gpu_free - share * (fits & (fits.cumsum(axis=0) <= gpus))
+    both = table.of(
+        np.concatenate((gpu_free, after), axis=1),
+        np.concatenate((cpu_free, cpu_free - cpu)),
+        np.concatenate((model, model)),
+    )
+    n = len(cpu_free)
+    return np.searchsorted(thresholds, both[:n] - both[n:], side="right")[None, :]

@@ -21,6 +21,7 @@ class GpuPacking(Scorer):
     """
 
     name = "gpu-packing"
+    narrow = True
     reads = ("devices",)
 
     def fragment(self, task: Task) -> tuple[int, int] | None:

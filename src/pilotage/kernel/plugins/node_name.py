@@ -28,8 +28,8 @@ class NodeName(Filter):
         row = nodes.columns.row_of.get(fragment, -1)
         if isinstance(nodes.rows, slice):
             mask: BoolArray = np.zeros(len(nodes), np.bool_)
-            if row >= 0:
-                mask[row] = True
+            if nodes.rows.start <= row < nodes.rows.stop:
+                mask[row - nodes.rows.start] = True
             return mask
         named: BoolArray = nodes.rows == row
         return named

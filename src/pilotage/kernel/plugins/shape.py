@@ -31,6 +31,7 @@ class Shape(Scorer):
     weights: Pairs
 
     name = "shape"
+    narrow = True
 
     def __post_init__(self) -> None:
         if not self.points:
