@@ -7,7 +7,7 @@ equal effects, byte for byte.
 from collections.abc import Callable
 from typing import Any
 
-from pilotage.engine.kinds import Kinds
+from pilotage.engine.kinds import Kinds, Rejection
 from pilotage.engine.state import State
 from pilotage.engine.story import Story
 from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
@@ -58,9 +58,9 @@ class Engine:
         self.kinds = Kinds(policy, self.state.columns, cache_bytes)
         self.story = Story()
         self._plugins = (*policy.filters, *scorers, policy.devices)
-        self._cures = {f.name: f.cures for f in policy.filters}
         self._digest = policy.digest
         self._seq = 0
+        self._decided_at = -1.0
         self._effects: list[Effect] = []
         self._attempts: dict[str, int] = {}
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
@@ -100,7 +100,7 @@ class Engine:
         lost = self.state.remove_node(event.name)
         self._tell(now, event.name, "node removed", f"{len(lost)} tasks lose their place")
         for placement in lost:
-            self._displace(placement.task.id, event.name, "node removed")
+            self._displace(placement.task.id, event.name, "node removed", now)
             self.room.retry(placement.task, 0, now)
 
     def _task_submitted(self, event: TaskSubmitted, now: float) -> None:
@@ -128,6 +128,7 @@ class Engine:
         self.room.discard(task.id)
         self.state.place(task, row, event.gpus, bound=True, known=True)
         self._tell(now, task.id, "placed", event.node)
+        self.room.cured(Cure.TASK_CAME, now)
 
     def _task_finished(self, event: TaskFinished, now: float) -> None:
         task_id = event.task_id
@@ -158,6 +159,7 @@ class Engine:
     def _workload_expected(self, event: WorkloadExpected, now: float) -> None:
         self.state.expect(event.workload)
         self._tell(now, "workload", "expected", f"{len(event.workload.parts)} specs")
+        self.room.cured(Cure.WORKLOAD, now)
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
@@ -168,6 +170,9 @@ class Engine:
         call, and the error is raised.
         """
         room = self.room
+        if now > self._decided_at:
+            self._decided_at = now
+            room.cured(Cure.TIME, now)
         room.release(now)
         left = room.active if budget is None else budget
         while left > 0 and room.active:
@@ -186,7 +191,7 @@ class Engine:
         kind = self.kinds.of(task)
         choice = kind.choose(state, task, now, self.seed)
         if choice.row < 0:
-            self._reject(waiting, kind.number, kind.rejections(state, task, now, self.seed), now)
+            self._reject(waiting, kind.number, kind.rejection(state, task, now, self.seed), now)
             return
         gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed) if task.spec.gpus else ()
         node = state.columns.names[choice.row]
@@ -210,8 +215,9 @@ class Engine:
         )
         self._effects.append(Bind(task.id, node, gpus, decision))
         self._tell(now, task.id, "assumed", node)
+        self.room.cured(Cure.TASK_CAME, now)
 
-    def _reject(self, waiting: Waiting, kind: int, rejections: tuple[tuple[str, str, int], ...], now: float) -> None:
+    def _reject(self, waiting: Waiting, kind: int, rejection: Rejection, now: float) -> None:
         task = waiting.task
         self._seq += 1
         decision = Decision(
@@ -223,25 +229,22 @@ class Engine:
             policy=self._digest,
             tie=self.policy.tie,
             feasible=0,
-            rejections=rejections,
+            rejections=rejection.reasons,
         )
         self._effects.append(Reject(task.id, not self.retry, decision))
-        self._tell(now, task.id, "rejected" if self.retry else "dropped", rejections)
+        self._tell(now, task.id, "rejected" if self.retry else "dropped", rejection.reasons)
         if self.retry:
-            cures = Cure.NODE_ADDED
-            for name, _, _ in rejections:
-                cures |= self._cures[name]
-            self.room.reject(waiting, cures, now)
+            self.room.reject(waiting, rejection.cures, now)
 
     def prove(self) -> None:
         """Raise `InvalidInput` when a plugin of the policy lacks something without which it can not decide."""
         for plugin in self._plugins:
             plugin.prove(self.state.columns)
 
-    def _displace(self, task_id: str, node: str, reason: str) -> None:
+    def _displace(self, task_id: str, node: str, reason: str, now: float) -> None:
         self._effects.append(Displaced(task_id, node, reason))
         self._attempts.pop(task_id, None)
-        self._tell(0.0, task_id, "displaced", node)
+        self._tell(now, task_id, "displaced", node)
 
     def _tell(self, now: float, key: str, what: str, detail: object = "") -> None:
         self.story.tell(self._seq, now, key, what, detail)

@@ -5,7 +5,8 @@ of one row it costs a few microseconds to bring up to date, however many nodes t
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,15 @@ from pilotage.kernel.nodes import Nodes, Rows, blocks
 from pilotage.kernel.plugin import Filter, Group, Scorer
 from pilotage.kernel.policy import Policy
 from pilotage.kernel.ties import first, heap, seeded_random
+from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
-Rejections = tuple[tuple[str, str, int], ...]
-"""(filter, reason, nodes), in the order of the filters."""
+
+class Rejection(NamedTuple):
+    """Why no node will do: (filter, reason, nodes) in the order of the filters, and what may turn a no into a yes."""
+
+    reasons: tuple[tuple[str, str, int], ...]
+    cures: Cure
 
 
 Key = tuple[Hashable, ...]
@@ -61,7 +67,7 @@ class Kind:
         self._version = -1
         self._readers: dict[tuple[int, ...], tuple[list[FilterMemo], list[ScoreMemo]]] = {}
         self._normalised = any(memo.normaliser is not None for memo in scorers)
-        self._rejections: Rejections = ()
+        self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
 
     @property
@@ -80,7 +86,15 @@ class Kind:
         """Bring feasible rows and totals up to the state's version."""
         if self._version == state.version:
             return
-        self._version = -1
+        try:
+            self._catch_up(state)
+        except BaseException:
+            self._position = [-1] * len(self._groups)
+            self._version = -1
+            raise
+        self._version = state.version
+
+    def _catch_up(self, state: State) -> None:
         log = state.log
         stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
         filters, scorers = self._reading(stirred)
@@ -100,7 +114,6 @@ class Kind:
             self._patch_many(state, distinct(changed), rescored)
         elif changed:
             self._patch_few(state, changed, rescored)
-        self._version = state.version
 
     def _reading(self, groups: tuple[int, ...]) -> tuple[list[FilterMemo], list[ScoreMemo]]:
         """Return the memos that read any of ``groups``; the others are up to date as long as this kind was."""
@@ -189,13 +202,24 @@ class Kind:
                 raw = memo.normaliser.apply(raw, low, high)
             total += raw if memo.weight == 1 else raw * memo.weight
         total[~feasible] = self._lowest
+        if not self.exact and not np.isfinite(total[feasible]).all():
+            self._blame(range(len(self.total))[rows] if isinstance(rows, slice) else rows.tolist())
         self.total[rows] = total
+
+    def _blame(self, rows: Iterable[int]) -> None:
+        """Raise the fault of the scorer that gave one of the feasible ``rows`` no finite number."""
+        for row in rows:
+            for memo in self.scorers:
+                if self.feasible[row] and not np.isfinite(memo.values[row]):
+                    memo.plugin.fault(f"gave node in row {row} the score {memo.values[row]}; it must be finite")
 
     def _total_of(self, row: int) -> float:
         total: float = 0 if self.exact else 0.0
         for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
             raw = memo.values.item(row)
             total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
+        if not (self.exact or isfinite(total)):
+            self._blame([row])
         return total
 
     # -- answers -------------------------------------------------------------------------------------------------
@@ -255,26 +279,31 @@ class Kind:
             return heap(best, feasible, columns.order, state.in_order)
         return seeded_random(best, columns.name_hash, seed, task.id)
 
-    def rejections(self, state: State, task: Task, now: float, seed: int) -> Rejections:
-        """Return how many nodes the first filter that refuses them refuses, by reason, in the order of the filters."""
+    def rejection(self, state: State, task: Task, now: float, seed: int) -> Rejection:
+        """Return why no node will do, each node under the first filter that refuses it, and what may cure that."""
         self.refresh(state)
         if self._rejected_at == state.version and not self.free_filters:
-            return self._rejections
+            return self._rejection
         left = state.columns.alive[: state.columns.n].copy()
         found: list[tuple[str, str, int]] = []
+        cures = Cure.NODE_ADDED
         answers = [(memo.plugin, memo.fragment, memo.values) for memo in self.filters]
         for plugin, fragment, values in answers:
             refused = np.flatnonzero(left & ~values[: len(left)])
-            found += _reasons(plugin, fragment, Nodes(state.columns, refused))
-            left[refused] = False
+            if refused.size:
+                found += _reasons(plugin, fragment, Nodes(state.columns, refused))
+                cures |= plugin.cures
+                left[refused] = False
         for plugin in self.free_filters:
             rows, fragment = np.flatnonzero(left), plugin.fragment(task)
             if fragment is not None and rows.size:
                 refused = rows[~plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
-                found += _reasons(plugin, fragment, Nodes(state.columns, refused, now, seed))
-                left[refused] = False
-        self._rejections, self._rejected_at = tuple(found), state.version
-        return self._rejections
+                if refused.size:
+                    found += _reasons(plugin, fragment, Nodes(state.columns, refused, now, seed))
+                    cures |= plugin.cures
+                    left[refused] = False
+        self._rejection, self._rejected_at = Rejection(tuple(found), cures), state.version
+        return self._rejection
 
 
 def bounds(raw: ScoreArray, feasible: BoolArray, count: int) -> tuple[float, float]:
@@ -290,8 +319,6 @@ def _zeros(n: int, exact: bool) -> ScoreArray:
 
 
 def _reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str, str, int]]:
-    if not len(nodes):
-        return []
     return [(plugin.name, reason, count) for reason, count in plugin.why(fragment, nodes).items()]
 
 

@@ -177,7 +177,10 @@ class State:
             i = c.resources[name]
             if amount and used[i] + amount > capacity[i]:
                 raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
-        if len(set(gpus)) != task.spec.gpus or any(c.gpu_free[gpu, row] < share for gpu in gpus):
+        count = c.gpu_count[row]
+        if not len(gpus) == len(set(gpus)) == task.spec.gpus or any(
+            not 0 <= gpu < count or c.gpu_free[gpu, row] < share for gpu in gpus
+        ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
 
     def _changed(self, task: Task, row: int, gpus: tuple[int, ...], bound: bool, *, placed: bool) -> None:

@@ -135,9 +135,9 @@ class WaitingRoom:
 
     def cured(self, cure: Cure, now: float) -> int:
         """Wake the sleeping tasks that ``cure`` may help; return how many were looked at."""
-        woken = [task_id for cures, asleep in self._asleep.items() if cures & cure for task_id in asleep]
-        for cures in [c for c in self._asleep if c & cure]:
-            del self._asleep[cures]
+        if not self._asleep:
+            return 0
+        woken = [task_id for cures in [c for c in self._asleep if c & cure] for task_id in self._asleep.pop(cures)]
         for task_id in woken:
             self._wake(self._tasks[task_id], now)
         return len(woken)

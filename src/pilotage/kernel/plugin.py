@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from enum import IntEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
@@ -46,8 +46,12 @@ _GROUP_OF = {
 
 
 def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
-    """Return the column groups behind what a plugin declares to read; any other word is a resource's name."""
-    return tuple(sorted({_GROUP_OF.get(fact, Group.AMOUNTS) for fact in reads}))
+    """Return the column groups behind what a plugin declares to read; any other word is a resource's name.
+
+    At least one of them hears of new nodes: WORKLOAD alone does not.
+    """
+    groups = {_GROUP_OF.get(fact, Group.AMOUNTS) for fact in reads}
+    return tuple(sorted(groups if groups - {Group.WORKLOAD} else groups | {Group.NODE}))
 
 
 class Plugin:
@@ -61,6 +65,8 @@ class Plugin:
     name: str
     depends: Depends = "row"
     reads: tuple[str, ...] = ()
+    where: str = ""
+    """File, line and name of the function behind a user's plugin."""
     counter: ClassVar[str] = ""
     """Name of the per-row task counter that the plugin needs, if any; `count_key` is then its key."""
 
@@ -74,6 +80,10 @@ class Plugin:
     def count_key(self, spec: Any) -> Hashable:
         """Return the key under which a task of ``spec`` is counted (only with `counter`)."""
         raise NotImplementedError
+
+    def fault(self, what: str) -> NoReturn:
+        """Raise `PolicyFault`: the plugin broke its contract by ``what``."""
+        raise PolicyFault(self.where or self.name, what)
 
     def prove(self, columns: Columns) -> None:
         """Raise `InvalidInput` when the cluster lacks something without which the plugin can not decide."""

@@ -5,11 +5,13 @@ any other resource in units of its own.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from immutabledict import immutabledict
 
 from pilotage.model.errors import InvalidInput
+
+T = TypeVar("T")
 
 Amounts = Mapping[str, int]
 """Amounts by resource name; the model always holds them as immutable mappings sorted by name."""
@@ -44,6 +46,16 @@ def checked_amount(field: str, amount: Any, at_most: int = MAX_AMOUNT) -> int:
     if amount > at_most:
         raise InvalidInput(field, f"is absurdly large: {amount} is more than {at_most}")
     return amount
+
+
+def checked_tuple(field: str, items: Any, kind: type[T]) -> tuple[T, ...]:
+    """Return ``items`` as a tuple if it is a list or tuple of ``kind``, or raise `InvalidInput`."""
+    if not isinstance(items, list | tuple):
+        raise InvalidInput(field, f"must be a tuple of {kind.__name__}, got {items!r:.80}")
+    for item in items:
+        if not isinstance(item, kind):
+            raise InvalidInput(field, f"must hold {kind.__name__} only, got {item!r:.80}")
+    return tuple(items)
 
 
 def checked_name(field: str, name: Any) -> str:

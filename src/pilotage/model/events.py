@@ -20,7 +20,14 @@ class Cure(Flag):
     CORDON = auto()
     TASK_LEFT = auto()
     """A task left a node: amounts, GPU shares and ports are free again."""
-    ANYTHING = NODE_ADDED | CAPACITY | LABELS | TAINTS | CORDON | TASK_LEFT
+    TASK_CAME = auto()
+    """A task was put on a node: what asks for company may find it."""
+    WORKLOAD = auto()
+    """Another mix of tasks is expected."""
+    TIME = auto()
+    """Time passed."""
+    ANYTHING = NODE_ADDED | CAPACITY | LABELS | TAINTS | CORDON | TASK_LEFT | TASK_CAME | WORKLOAD
+    """All but time."""
 
 
 class NodeAdded(Struct, frozen=True, tag=True):

@@ -16,6 +16,7 @@ from pilotage.model.amounts import (
     checked_amount,
     checked_amounts,
     checked_name,
+    checked_tuple,
 )
 from pilotage.model.errors import InvalidInput
 
@@ -64,6 +65,7 @@ class Node(Struct, frozen=True, kw_only=True):
         amounts = {"tasks": MAX_AMOUNT, **self.capacity, "gpu": gpu}
         force_setattr(self, "capacity", checked_amounts("capacity", amounts))
         force_setattr(self, "labels", checked_labels("labels", self.labels))
+        force_setattr(self, "taints", checked_tuple("taints", self.taints, Taint))
 
 
 def checked_labels(field: str, labels: Mapping[str, Any]) -> immutabledict[str, str]:

@@ -14,6 +14,7 @@ from pilotage.model.amounts import (
     checked_amount,
     checked_amounts,
     checked_name,
+    checked_tuple,
 )
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import TaintEffect, checked_labels
@@ -47,6 +48,7 @@ class Expression(Struct, frozen=True):
     values: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        force_setattr(self, "values", checked_tuple(f"affinity.{self.key}", self.values, str))
         if self.operator in (Operator.GT, Operator.LT):
             if len(self.values) != 1:
                 raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes one value, got {len(self.values)}")
@@ -61,6 +63,9 @@ class Term(Struct, frozen=True):
     """Expressions that must all hold; an empty term matches no node."""
 
     expressions: tuple[Expression, ...]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "expressions", checked_tuple("term.expressions", self.expressions, Expression))
 
 
 class Preference(Struct, frozen=True):
@@ -121,9 +126,13 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
             if self.demand.get(name, amount) != amount:
                 raise InvalidInput(f"demand.{name}", f"is derived from the other fields and must be {amount}")
         force_setattr(self, "demand", checked_amounts("demand", {**self.demand, **derived}))
-        force_setattr(self, "gpu_models", tuple(sorted(set(self.gpu_models))))
+        force_setattr(self, "gpu_models", tuple(sorted(set(checked_tuple("gpu_models", self.gpu_models, str)))))
         force_setattr(self, "node_selector", checked_labels("node_selector", self.node_selector))
-        force_setattr(self, "ports", tuple(sorted(set(self.ports))))
+        force_setattr(self, "ports", tuple(sorted(set(checked_tuple("ports", self.ports, HostPort)))))
+        force_setattr(self, "preferences", checked_tuple("preferences", self.preferences, Preference))
+        force_setattr(self, "tolerations", checked_tuple("tolerations", self.tolerations, Toleration))
+        if self.node_affinity is not None:
+            force_setattr(self, "node_affinity", checked_tuple("node_affinity", self.node_affinity, Term))
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -147,6 +156,7 @@ class Task(Struct, frozen=True, kw_only=True):
         if not 0 <= self.arrival_s < float("inf"):
             raise InvalidInput("arrival_s", f"must be a finite number of seconds, not negative, got {self.arrival_s}")
         force_setattr(self, "labels", checked_labels("labels", self.labels))
+        force_setattr(self, "gates", checked_tuple("gates", self.gates, str))
 
     @property
     def demand(self) -> Amounts:

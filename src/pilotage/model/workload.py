@@ -4,14 +4,28 @@ from collections.abc import Iterable
 
 from immutabledict import immutabledict
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
+from pilotage.model.amounts import checked_amount
+from pilotage.model.errors import InvalidInput
 from pilotage.model.task import TaskSpec
+
+MAX_WEIGHT = 2**31
+"""Largest sum of weights: times the thousandths of a node's GPUs it still fits an int64."""
 
 
 class Workload(Struct, frozen=True, cache_hash=True):
     """Specs with integer weights (how many tasks of that spec); weights are relative."""
 
     parts: tuple[tuple[TaskSpec, int], ...]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "parts", tuple((spec, weight) for spec, weight in self.parts))
+        for i, (_, weight) in enumerate(self.parts):
+            if checked_amount(f"workload[{i}].weight", weight, at_most=MAX_WEIGHT) == 0:
+                raise InvalidInput(f"workload[{i}].weight", "must be above 0")
+        if not 0 < self.total <= MAX_WEIGHT:
+            raise InvalidInput("workload", f"the weights must add up to 1 .. {MAX_WEIGHT}, got {self.total}")
 
     @property
     def total(self) -> int:

@@ -13,7 +13,7 @@ from pilotage.kernel.plugin import Filter, Scorer
 from pilotage.model.events import Cure
 from pilotage.model.task import Expression, Operator, Preference, Task, Term
 
-_INTEGER = re.compile("[+-]?[0-9]{1,19}", re.ASCII)
+_INTEGER = re.compile("[+-]?[0-9]{1,99}", re.ASCII)
 
 Selector = tuple[tuple[str, str], ...]
 Required = tuple[Selector, tuple[Term, ...] | None]

@@ -72,8 +72,13 @@ class Balanced(Scorer):
             return int((1.0 - abs(fractions[0] - fractions[1]) / 2) * MAX_SCORE)
         if count < 2:
             return MAX_SCORE
-        mean = sum(fractions) / count
-        return int((1.0 - math.sqrt(sum((f - mean) * (f - mean) for f in fractions) / count)) * MAX_SCORE)
+        total = squares = 0.0
+        for fraction in fractions:  # not sum(): from Python 3.12 on it adds floats with compensation
+            total += fraction
+        mean = total / count
+        for fraction in fractions:
+            squares += (fraction - mean) * (fraction - mean)
+        return int((1.0 - math.sqrt(squares / count)) * MAX_SCORE)
 
 
 def _deviation(fractions: list[FloatArray], present: list[BoolArray], counts: IntArray) -> FloatArray:

@@ -36,13 +36,16 @@ class BestFit(Scorer):
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
         left = np.zeros(len(nodes))
         for resource, amount, norm in fragment:
-            left += (nodes.free[resource] - amount) / (norm * len(fragment))
+            if resource in nodes.columns.resources:
+                left += (nodes.free[resource] - amount) / (norm * len(fragment))
         return np.floor(100.0 * (1.0 - left)).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         left = 0.0
         for resource, amount, norm in fragment:
-            i = columns.resources[resource]
+            i = columns.resources.get(resource)
+            if i is None:
+                continue
             free = columns.capacity.item(i, row) - columns.used.item(i, row)
             left += (free - amount) / (norm * len(fragment))
         return math.floor(100.0 * (1.0 - left))

@@ -34,12 +34,15 @@ class DotProduct(Scorer):
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
         total = np.zeros(len(nodes))
         for resource, amount, norm in fragment:
-            total += nodes.free[resource] * (amount / (norm * norm))
+            if resource in nodes.columns.resources:
+                total += nodes.free[resource] * (amount / (norm * norm))
         return np.floor(100.0 * (1.0 - total / len(fragment))).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         total = 0.0
         for resource, amount, norm in fragment:
-            i = columns.resources[resource]
+            i = columns.resources.get(resource)
+            if i is None:
+                continue
             total += (columns.capacity.item(i, row) - columns.used.item(i, row)) * (amount / (norm * norm))
         return math.floor(100.0 * (1.0 - total / len(fragment)))
