@@ -1,0 +1,184 @@
+"""``pilotage simulate``: a trace, several policies and seeds, and how they compare."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pilotage.app.comparison import Comparison, Metric
+    from pilotage.app.config import Settings
+    from pilotage.app.sweep import Plan, Progress
+    from pilotage.sim.result import Run
+
+EPILOG = """[bold]Examples[/]
+
+[cyan]pilotage simulate openb[/]  a production GPU trace under four policies
+
+[cyan]pilotage simulate openb --policy fgd,bestfit --seeds 10 --plot fgd.png[/]  means over ten seeds, and a picture
+
+[cyan]pilotage simulate openb:cpu200 --policy my_policy.py,fgd[/]  your policy against a published one
+
+[cyan]pilotage simulate tasks.csv --nodes nodes.csv --json[/]  your own trace, for a program to read
+
+[bold]Your own trace[/]  Tasks: id,cpu_milli and, where wanted, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
+gpu_models, priority, node_selector. Nodes: name,cpu_milli and memory_mib, gpus, gpu_model, max_tasks, labels, taints.
+"""
+
+
+def simulate(
+    trace: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRACE",
+            help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, or a .csv or .csv.gz file.",
+            show_default=False,
+        ),
+    ],
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE[:OBJECT],...",
+            help="Policies: random, dotprod, gpu-clustering, gpu-packing, bestfit, fgd, kubernetes, or files.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Runs per policy, with seeds 42, 43, ...")] = None,
+    fill_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="Draw tasks until they ask for R times the cluster's GPUs (traces without times)."
+        ),
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="openb|pilotage", help="Format of a file; else its header tells.")
+    ] = None,
+    nodes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Nodes for a file of tasks; 'openb' for the bundled ones.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON, and nothing else.")] = False,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw the runs into a .png, .svg or .pdf file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
+    ] = None,
+) -> None:
+    """Schedule a trace under several policies, on a virtual clock, and compare what they achieve.
+
+    The engine that decides here is the one that runs in production. What no flag says is taken from the
+    configuration: see [bold]pilotage config[/].
+    """
+    import msgspec
+
+    from pilotage.app.config import load_config
+    from pilotage.app.sweep import sweep
+
+    settings = load_config(config).settings
+    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers)
+    if plot is not None:
+        from pilotage.app.plot import check_plottable
+
+        check_plottable(plot)
+    with _progress() as progress:
+        runs = sweep(plan, progress)
+    if plot is not None:
+        from pilotage.app.plot import draw
+
+        draw(runs, plot)
+    if as_json:
+        typer.echo(msgspec.json.encode({"runs": runs}).decode())
+    else:
+        _print(runs, plot)
+
+
+def _plan(
+    settings: "Settings",
+    trace: str,
+    policy: str | None,
+    seeds: int | None,
+    fill_ratio: float | None,
+    form: str | None,
+    nodes: str | None,
+    workers: int | None,
+) -> "Plan":
+    from pilotage.app.sweep import Plan
+    from pilotage.engine.waiting import Backoff
+    from pilotage.model.errors import InvalidInput
+    from pilotage.sim.traces.catalogue import FORMATS
+
+    if form is not None and form not in FORMATS:
+        raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}, got {form!r}")
+    texts = settings.simulate.policies if policy is None else policy
+    return Plan(
+        trace=trace,
+        policies=tuple(text.strip() for text in texts.split(",") if text.strip()),
+        seeds=settings.simulate.seeds if seeds is None else seeds,
+        fill_ratio=fill_ratio,
+        usual_fill_ratio=settings.simulate.fill_ratio,
+        form=form,
+        nodes=nodes,
+        workers=(settings.simulate.workers or None) if workers is None else workers,
+        cache_bytes=settings.engine.cache_mib * 2**20,
+        backoff=Backoff(settings.engine.backoff_initial_s, settings.engine.backoff_longest_s),
+    )
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    """A bar on standard error, gone when the work is done; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    what = TextColumn("{task.description}")
+    columns = (what, BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("simulating", total=None)
+        yield lambda done, runs: bar.update(task, completed=done, total=runs)
+
+
+def _print(runs: list["Run"], plot: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pilotage.app.comparison import Comparison
+
+    comparison = Comparison(runs)
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table.add_column("policy", overflow="fold", style="bold")
+    policies = list(comparison.of_policy)
+    shown = [metric for metric in comparison.metrics if any(comparison.spread(p, metric) for p in policies)]
+    for metric in shown:
+        table.add_column(metric.title, justify="right")
+    for policy in policies:
+        cells = [_cell(comparison, policy, metric) for metric in shown]
+        table.add_row(policy, *cells)
+    console.print(_heading(runs, comparison), markup=False)
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(comparison.finding(), markup=False)
+    if plot is not None:
+        console.print(f"Drawn into {plot}", markup=False)
+
+
+def _heading(runs: list["Run"], comparison: "Comparison") -> str:
+    seeds = comparison.seeds
+    arrivals = round(sum(run.arrivals for run in runs) / len(runs))
+    many = f"mean of {seeds} seeds, ± standard deviation" if seeds > 1 else "one seed"
+    best = ", * best" if len(comparison.of_policy) > 1 else ""
+    return f"{runs[0].trace}: {arrivals:,} arrivals a run; {many}{best}"
+
+
+def _cell(comparison: "Comparison", policy: str, metric: "Metric") -> str:
+    spread = comparison.spread(policy, metric)
+    if spread is None:
+        return "–"
+    mean = f"{spread.mean:,.{metric.digits}f}"
+    mean = f"[bold green]{mean}*[/]" if policy in comparison.best(metric) else f"{mean} "
+    return mean if spread.sd is None else f"{mean}\n[dim]±{spread.sd:,.{metric.digits}f}[/] "

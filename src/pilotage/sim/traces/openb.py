@@ -1,0 +1,95 @@
+"""The openb format: pods and nodes as Weng et al. published them (USENIX ATC'23).
+
+Pods: ``name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec]`` and columns that are passed over; ``gpu_milli`` is per
+GPU, ``gpu_spec`` names the models a pod accepts, joined by ``|`` (empty: any). Times are not used: the published
+experiments ignore them. Nodes: ``sn,cpu_milli,memory_mib,gpu,model``.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from pilotage.model.amounts import MAX_AMOUNT, MAX_GPUS, WHOLE_GPU
+from pilotage.model.errors import InvalidInput
+from pilotage.model.node import Node
+from pilotage.model.task import Task, TaskSpec
+from pilotage.sim.traces.census import Census
+from pilotage.sim.traces.table import Table
+from pilotage.sim.traces.trace import FOREVER_S
+
+PODS_PER_NODE = 1001
+"""Most pods on one node in the published experiments."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=500)]
+Milli = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
+Mib = Annotated[int, Meta(ge=0, le=MAX_AMOUNT >> 20)]
+Gpus = Annotated[int, Meta(ge=0, le=MAX_GPUS)]
+
+
+class PodRow(Struct):
+    """One line of a pod list."""
+
+    name: Name
+    cpu_milli: Milli
+    memory_mib: Mib
+    num_gpu: Gpus
+    gpu_milli: Annotated[int, Meta(ge=0, le=WHOLE_GPU)]
+    gpu_spec: str = ""
+
+
+class NodeRow(Struct):
+    """One line of a node list."""
+
+    sn: Name
+    cpu_milli: Milli
+    memory_mib: Mib
+    gpu: Gpus
+    model: str = ""
+
+
+_POD_COLUMNS = {"id": "name", "gpus": "num_gpu", "gpu_share": "gpu_milli", "gpu_models": "gpu_spec"}
+_NODE_COLUMNS = {"name": "sn", "gpus": "gpu", "gpu_model": "model"}
+
+
+def read_nodes(table: Table) -> list[Node]:
+    """Return the nodes of a node list, in the order of the file."""
+    nodes, census = [], Census(table, "sn")
+    for row in table.rows(NodeRow, extra=True):
+        census.enter(row.sn)
+        with table.blaming(_NODE_COLUMNS):
+            capacity = {"cpu": row.cpu_milli, "memory": row.memory_mib << 20, "tasks": PODS_PER_NODE}
+            nodes.append(Node(name=row.sn, capacity=capacity, gpus=row.gpu, gpu_model=row.model))
+    census.close("nodes")
+    return nodes
+
+
+def read_tasks(table: Table, models: frozenset[str]) -> tuple[list[Task], list[float]]:
+    """Return the pods of a pod list as tasks, in the order of the file, and that none of them leaves.
+
+    ``models`` are the GPU models that nodes have; a pod that names another one is bad input.
+    """
+    tasks, census = [], Census(table, "name")
+    specs: dict[tuple[int, int, int, int, str], TaskSpec] = {}
+    for row in table.rows(PodRow, extra=True):
+        census.enter(row.name)
+        key = (row.cpu_milli, row.memory_mib, row.num_gpu, row.gpu_milli, row.gpu_spec)
+        spec = specs.get(key)
+        if spec is None:
+            spec = specs[key] = _spec(table, row)
+            census.check_models("gpu_spec", spec.gpu_models, models)
+        with table.blaming(_POD_COLUMNS):
+            tasks.append(Task(id=row.name, spec=spec))
+    census.close("pods")
+    return tasks, [FOREVER_S] * len(tasks)
+
+
+def _spec(table: Table, row: PodRow) -> TaskSpec:
+    if row.gpu_milli and not row.num_gpu:
+        raise InvalidInput(table.where("gpu_milli"), f"must be 0 when num_gpu is 0, got {row.gpu_milli}")
+    with table.blaming(_POD_COLUMNS):
+        return TaskSpec(
+            demand={"cpu": row.cpu_milli, "memory": row.memory_mib << 20},
+            gpus=row.num_gpu,
+            gpu_share=row.gpu_milli,
+            gpu_models=tuple(model for model in row.gpu_spec.split("|") if model),
+        )
