@@ -7,7 +7,7 @@ whatever it does. ``@scorer(reads=("gpu",), depends="row")`` turns caching on.
 from collections.abc import Callable, Hashable
 from hashlib import sha256
 from inspect import CO_VARARGS
-from typing import Any, Literal, overload
+from typing import Any, Literal, NoReturn, overload
 
 import numpy as np
 
@@ -130,6 +130,10 @@ class _Function:
     def fault_field(self) -> str:
         """How an error names this plugin."""
         return f"{self.where}: {self.name}"
+
+    def fault(self, what: str) -> NoReturn:
+        """Raise `PolicyFault`: the function broke its contract by ``what``."""
+        raise PolicyFault(self.fault_field, what)
 
     def _place_of(self, error: BaseException) -> str:
         """How an error inside the function names it: with the innermost line of the same file that was running."""
