@@ -83,14 +83,14 @@ class Comparison:
         ranked = sorted(means, key=lambda policy: -means[policy])
         best, idle = ranked[0], 100 - means[ranked[0]]
         if len(ranked) == 1:
-            return f"{best} leaves {idle:.2f}\N{NO-BREAK SPACE}% of the GPUs idle at full load."
+            return f"{best} leaves {idle:.2f}% of the GPUs idle at full load."
         other = ranked[1]
         less = 100 * (1 - idle / (100 - means[other])) if means[other] < 100 else 0.0
         if round(less) < 1:
-            return f"{best} and {other} leave equally many GPUs idle at full load: {idle:.2f}\N{NO-BREAK SPACE}%."
+            return f"{best} and {other} leave equally many GPUs idle at full load: {idle:.2f}%."
         return (
-            f"{best} leaves {idle:.2f}\N{NO-BREAK SPACE}% of the GPUs idle at full load, "
-            f"{less:.0f}\N{NO-BREAK SPACE}% fewer than {other} ({100 - means[other]:.2f}\N{NO-BREAK SPACE}%)."
+            f"{best} leaves {idle:.2f}% of the GPUs idle at full load, "
+            f"{less:.0f}% fewer than {other} ({100 - means[other]:.2f}%)."
         )
 
     def _finding_timed(self) -> str:

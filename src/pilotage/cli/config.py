@@ -4,13 +4,23 @@ from typing import Annotated
 
 import typer
 
-EPILOG = """[bold]Examples[/]
+EPILOG = """
+[bold]Examples[/]
 
-[cyan]pilotage config[/]  everything in effect here
+[cyan]pilotage config[/]
+Everything that is in effect here.
 
-[cyan]PILOTAGE_SIMULATE_SEEDS=10 pilotage config[/]  one setting from the environment
+[cyan]PILOTAGE_SIMULATE_SEEDS=10 pilotage config[/]
+One setting from the environment.
 
-[cyan]pilotage config --config lab.toml --json[/]  another file, for a program to read
+[cyan]pilotage config --config lab.toml --json[/]
+Another file, for a program to read.
+
+[bold]pilotage.toml[/]
+
+\\[simulate]
+policies = \\["fgd", "bestfit"]
+seeds = 10
 """
 
 
@@ -23,8 +33,11 @@ def config(
 ) -> None:
     """Show every setting, its value, and where it came from.
 
-    Later sources win: the default, then pilotage.toml in this folder (or --config FILE, or the file that
-    PILOTAGE_CONFIG names), then an environment variable such as PILOTAGE_SIMULATE_SEEDS, then a command's flag.
+    Later sources win: defaults, a file, environment variables, flags of a command.
+
+    The file is the one of --config, else the one PILOTAGE_CONFIG names, else pilotage.toml in this folder.
+
+    Environment variables are called PILOTAGE_SECTION_SETTING, as in PILOTAGE_SIMULATE_SEEDS.
     """
     import msgspec
 

@@ -17,9 +17,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command("simulate")(simulate.simulate)
+app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 app.add_typer(policy.app, name="policy")
-app.command("config")(config.config)
+app.command("config", epilog=config.EPILOG)(config.config)
 
 
 def _version(wanted: bool) -> None:

@@ -12,18 +12,28 @@ if TYPE_CHECKING:
     from pilotage.app.sweep import Plan, Progress
     from pilotage.sim.result import Run
 
-EPILOG = """[bold]Examples[/]
+EPILOG = """
+[bold]Examples[/]
 
-[cyan]pilotage simulate openb[/]  a production GPU trace under four policies
+[cyan]pilotage simulate openb[/]
+A production GPU trace under four policies.
 
-[cyan]pilotage simulate openb --policy fgd,bestfit --seeds 10 --plot fgd.png[/]  means over ten seeds, and a picture
+[cyan]pilotage simulate openb --policy fgd,bestfit --seeds 10 --plot fgd.png[/]
+Means over ten seeds, and a picture.
 
-[cyan]pilotage simulate openb:cpu200 --policy my_policy.py,fgd[/]  your policy against a published one
+[cyan]pilotage simulate openb:cpu200 --policy my_policy.py,fgd[/]
+Your policy against a published one, on a trace with more CPU-only tasks.
 
-[cyan]pilotage simulate tasks.csv --nodes nodes.csv --json[/]  your own trace, for a program to read
+[cyan]pilotage simulate tasks.csv --nodes nodes.csv --json[/]
+Your own trace, for a program to read.
 
-[bold]Your own trace[/]  Tasks: id,cpu_milli and, where wanted, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
-gpu_models, priority, node_selector. Nodes: name,cpu_milli and memory_mib, gpus, gpu_model, max_tasks, labels, taints.
+[bold]Columns of your own trace[/] (only id, name and cpu_milli are required)
+
+Tasks: id, cpu_milli, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
+gpu_models (A|B), priority, node_selector (key=value;...)
+
+Nodes: name, cpu_milli, memory_mib, gpus, gpu_model, max_tasks,
+labels (key=value;...), taints (key=value:NoSchedule;...)
 """
 
 
@@ -69,8 +79,9 @@ def simulate(
 ) -> None:
     """Schedule a trace under several policies, on a virtual clock, and compare what they achieve.
 
-    The engine that decides here is the one that runs in production. What no flag says is taken from the
-    configuration: see [bold]pilotage config[/].
+    The engine that decides here is the one that runs in production.
+
+    What no flag says is taken from the configuration: see [bold]pilotage config[/].
     """
     import msgspec
 
