@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BoolArray = NDArray[np.bool_]
-CodeArray = NDArray[np.int32]
+CodeArray = NDArray[np.int64]
 """Codes of a dictionary encoding."""
 IntArray = NDArray[np.int64]
 UintArray = NDArray[np.uint64]

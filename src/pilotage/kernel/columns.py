@@ -62,8 +62,8 @@ class Columns:
         self.used: IntArray = self.capacity.copy()
         self.gpu_free: IntArray = np.zeros((0, 0), np.int64)
         self.gpu_count: IntArray = np.zeros(0, np.int64)
-        self.gpu_model: CodeArray = np.zeros(0, np.int32)
-        self.taint_set: CodeArray = np.zeros(0, np.int32)
+        self.gpu_model: CodeArray = np.zeros(0, np.int64)
+        self.taint_set: CodeArray = np.zeros(0, np.int64)
         self.cordoned: BoolArray = np.zeros(0, np.bool_)
         self.alive: BoolArray = np.zeros(0, np.bool_)
         self.order: IntArray = np.zeros(0, np.int64)
@@ -101,12 +101,13 @@ class Columns:
         self.name_hash[row] = name_hash(node.name)
         self.capacity[:, row] = 0
         for name, amount in node.capacity.items():
-            self.capacity[self.resource(name), row] = amount
+            index = self.resource(name)
+            self.capacity[index, row] = amount
         self._write_gpus(row, node)
         self.taint_set[row] = self.taints.of(node.taints)
         self.cordoned[row] = node.cordoned
         for key in node.labels.keys() - self.labels.keys():
-            self.labels[key] = np.zeros(self.rows, np.int32)
+            self.labels[key] = np.zeros(self.rows, np.int64)
             self.label_values[key] = Codes("")
         for key, column in self.labels.items():
             value = node.labels.get(key)

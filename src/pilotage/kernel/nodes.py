@@ -3,8 +3,9 @@
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray, UintArray
+from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray, S, UintArray
 from pilotage.kernel.columns import Columns
 from pilotage.model.errors import InvalidInput
 from pilotage.model.workload import Workload
@@ -31,17 +32,18 @@ class Amounts:
         self._kind = kind
 
     def __getitem__(self, resource: str) -> IntArray:
-        c, rows = self._nodes.columns, self._nodes.rows
+        c, of = self._nodes.columns, self._nodes.of
         index = c.resources.get(resource)
         if index is None:
             raise InvalidInput(
                 f"nodes.{self._kind}[{resource!r}]", f"no such resource; known: {', '.join(c.resources)}"
             )
         if self._kind == "capacity":
-            return c.capacity[index, rows]
+            return of(c.capacity[index])
         if self._kind == "used":
-            return c.used[index, rows]
-        return c.capacity[index, rows] - c.used[index, rows]
+            return of(c.used[index])
+        free: IntArray = of(c.capacity[index]) - of(c.used[index])
+        return free
 
 
 class Nodes:
@@ -73,6 +75,10 @@ class Nodes:
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)
 
+    def of(self, column: NDArray[S]) -> NDArray[S]:
+        """Return the entries of a whole column that belong to the rows in view."""
+        return column[self.rows] if isinstance(self.rows, slice) else column.take(self.rows)
+
     @property
     def free(self) -> Amounts:
         """Amounts not taken, in base units; below zero when a node shrank under its tasks."""
@@ -96,22 +102,22 @@ class Nodes:
     @property
     def gpu_count(self) -> IntArray:
         """Number of GPUs of each node: int64[n]."""
-        return self.columns.gpu_count[self.rows]
+        return self.of(self.columns.gpu_count)
 
     @property
     def gpu_model(self) -> CodeArray:
-        """Code of each node's GPU model: int32[n]; ``columns.models`` tells the names."""
-        return self.columns.gpu_model[self.rows]
+        """Code of each node's GPU model: int64[n]; ``columns.models`` tells the names."""
+        return self.of(self.columns.gpu_model)
 
     @property
     def taint_set(self) -> CodeArray:
-        """Code of each node's set of taints: int32[n]; ``columns.taints`` tells the sets."""
-        return self.columns.taint_set[self.rows]
+        """Code of each node's set of taints: int64[n]; ``columns.taints`` tells the sets."""
+        return self.of(self.columns.taint_set)
 
     @property
     def cordoned(self) -> BoolArray:
         """Whether each node takes no new tasks: bool[n]."""
-        return self.columns.cordoned[self.rows]
+        return self.of(self.columns.cordoned)
 
     @property
     def names(self) -> Sequence[str]:
@@ -123,7 +129,7 @@ class Nodes:
     @property
     def name_hash(self) -> UintArray:
         """The number that stands for each node in random choice: uint64[n]."""
-        return self.columns.name_hash[self.rows]
+        return self.of(self.columns.name_hash)
 
     @property
     def workload(self) -> Workload | None:
@@ -131,12 +137,12 @@ class Nodes:
         return self.columns.workload
 
     def label(self, key: str) -> CodeArray:
-        """Codes of a label's value: int32[n]; 0 where the node has no such label. Equal codes, equal values.
+        """Codes of a label's value: int64[n]; 0 where the node has no such label. Equal codes, equal values.
 
         A topology domain is such a label: ``label(ZONE_LABEL)`` says in which zone each node stands.
         """
         column = self.columns.labels.get(key)
-        return np.zeros(len(self), np.int32) if column is None else column[self.rows]
+        return np.zeros(len(self), np.int64) if column is None else self.of(column)
 
     def has_label(self, key: str, value: str) -> BoolArray:
         """Whether each node carries label ``key`` with ``value``: bool[n]."""
@@ -149,4 +155,4 @@ class Nodes:
 
     def counts(self, name: str, key: Hashable) -> IntArray:
         """Tasks on each node that a registered counter files under ``key``: int64[n]."""
-        return self.columns.counts(name, key)[self.rows]
+        return self.of(self.columns.counts(name, key))

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from enum import IntEnum
+from functools import cache
 from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
@@ -45,6 +46,7 @@ _GROUP_OF = {
 }
 
 
+@cache
 def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
     """Return the column groups behind what a plugin declares to read; any other word is a resource's name.
 

@@ -35,23 +35,30 @@ class Allocated(Scorer):
         return counted(self.weights, task)
 
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
-        c, rows = nodes.columns, nodes.rows
+        c = nodes.columns
         total = np.zeros(len(nodes), np.int64)
-        weights = np.zeros(len(nodes), np.int64)
+        weights = 0
+        lacking: IntArray | None = None  # weight of the resources that a node has nothing of, where any does
         for resource, amount, weight in fragment:
             i = c.resources.get(resource)
             if i is None:
                 continue
-            capacity = c.capacity[i, rows]
-            part = c.used[i, rows] + amount
+            capacity = nodes.of(c.capacity[i])
+            part = nodes.of(c.used[i]) + amount
             np.minimum(part, capacity, out=part)
             if not self.most:
                 np.subtract(capacity, part, out=part)
             part *= MAX_SCORE
-            part //= np.maximum(capacity, 1)
+            weights += weight
+            if not capacity.all():
+                none = capacity == 0
+                lacking = none * weight if lacking is None else lacking + none * weight
+                capacity = capacity + none
+            part //= capacity
             total += part if weight == 1 else part * weight
-            weights += (capacity > 0) if weight == 1 else (capacity > 0) * weight
-        return total // np.maximum(weights, 1)
+        if lacking is None:
+            return total // max(weights, 1)
+        return total // np.maximum(weights - lacking, 1)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()

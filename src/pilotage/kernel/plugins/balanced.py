@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotage.kernel.arrays import BoolArray, FloatArray, IntArray
+from pilotage.kernel.arrays import FloatArray, IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MAX_SCORE
@@ -38,27 +38,21 @@ class Balanced(Scorer):
         return asked if any(amount for _, amount in asked) else None
 
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
-        c, rows = nodes.columns, nodes.rows
-        fractions: list[FloatArray] = []
-        counts = np.zeros(len(nodes), np.int64)
-        present: list[BoolArray] = []
-        for resource, amount in fragment:
-            i = c.resources.get(resource)
-            if i is None:
-                continue
-            capacity = c.capacity[i, rows]
-            has = capacity > 0
-            fraction = (c.used[i, rows] + amount) / np.maximum(capacity, 1)
-            fractions.append(np.minimum(fraction, 1.0))
-            present.append(has)
-            counts += has
-        if len(fractions) == 2:
-            deviation = np.where(counts == 2, np.abs(fractions[0] - fractions[1]) / 2, 0.0)
+        c = nodes.columns
+        known = [(c.resources[resource], amount) for resource, amount in fragment if resource in c.resources]
+        requested = [nodes.of(c.used[i]) + amount for i, amount in known]
+        capacity = [nodes.of(c.capacity[i]) for i, _ in known]
+        if len(known) == 2 and all(some.all() for some in capacity):
+            deviation = np.minimum(requested[0] / capacity[0], 1.0)
+            deviation -= np.minimum(requested[1] / capacity[1], 1.0)
+            np.abs(deviation, out=deviation)
+            deviation /= 2
         else:
-            deviation = _deviation(fractions, present, counts)
-        even = np.subtract(1.0, deviation)
-        even *= MAX_SCORE
-        return even.astype(np.int64)
+            deviation = _deviation(requested, capacity, len(nodes))
+        np.subtract(1.0, deviation, out=deviation)
+        deviation *= MAX_SCORE
+        even: IntArray = deviation.astype(np.int64)
+        return even
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
@@ -81,19 +75,22 @@ class Balanced(Scorer):
         return int((1.0 - math.sqrt(squares / count)) * MAX_SCORE)
 
 
-def _deviation(fractions: list[FloatArray], present: list[BoolArray], counts: IntArray) -> FloatArray:
-    """Deviation of the present fractions of each node: by the rule of two where two are present."""
-    n = np.maximum(counts, 1)
-    total, squares = np.zeros(len(counts)), np.zeros(len(counts))
-    low, high = np.full(len(counts), np.inf), np.full(len(counts), -np.inf)
+def _deviation(requested: list[IntArray], capacity: list[IntArray], n: int) -> FloatArray:
+    """Deviation of the fractions of each of n nodes, resources with capacity 0 left out."""
+    present = [some > 0 for some in capacity]
+    fractions = [np.minimum(r / np.maximum(c, 1), 1.0) for r, c in zip(requested, capacity, strict=True)]
+    counts: IntArray = np.zeros(n, np.int64)
+    total, squares = np.zeros(n), np.zeros(n)
+    low, high = np.full(n, np.inf), np.full(n, -np.inf)
     for fraction, has in zip(fractions, present, strict=True):
+        counts += has
         total += np.where(has, fraction, 0.0)
         low = np.where(has, np.minimum(low, fraction), low)
         high = np.where(has, np.maximum(high, fraction), high)
-    mean = total / n
+    several = np.maximum(counts, 1)
+    mean = total / several
     for fraction, has in zip(fractions, present, strict=True):
         squares += np.where(has, (fraction - mean) * (fraction - mean), 0.0)
-    with np.errstate(invalid="ignore"):
-        by_two = (high - low) / 2
-    deviation: FloatArray = np.where(counts == 2, by_two, np.where(counts > 2, np.sqrt(squares / n), 0.0))
+    by_two = np.where(counts == 2, high, 0.0) - np.where(counts == 2, low, 0.0)
+    deviation: FloatArray = np.where(counts > 2, np.sqrt(squares / several), by_two / 2)
     return deviation

@@ -50,9 +50,9 @@ class Capacity(Filter):
 
 
 def _fits(nodes: Nodes, name: str, amount: int) -> BoolArray:
-    c, rows = nodes.columns, nodes.rows
+    c = nodes.columns
     i = c.resources.get(name)
     if i is None:
         return np.zeros(len(nodes), np.bool_)
-    fits: BoolArray = c.used[i, rows] + amount <= c.capacity[i, rows]
+    fits: BoolArray = nodes.of(c.used[i]) + amount <= nodes.of(c.capacity[i])
     return fits

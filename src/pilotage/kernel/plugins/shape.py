@@ -50,7 +50,7 @@ class Shape(Scorer):
         return counted(self.weights, task)
 
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
-        c, rows = nodes.columns, nodes.rows
+        c = nodes.columns
         table = np.array([self.value(level) for level in range(101)], np.int64)
         total = np.zeros(len(nodes), np.int64)
         weights = np.zeros(len(nodes), np.int64)
@@ -58,8 +58,8 @@ class Shape(Scorer):
             i = c.resources.get(resource)
             if i is None:
                 continue
-            capacity = c.capacity[i, rows]
-            requested = np.minimum(c.used[i, rows] + amount, capacity)
+            capacity = nodes.of(c.capacity[i])
+            requested = np.minimum(nodes.of(c.used[i]) + amount, capacity)
             value = np.where(capacity > 0, table[requested * 100 // np.maximum(capacity, 1)], 0)
             total += value * weight
             weights += (value > 0) * weight
