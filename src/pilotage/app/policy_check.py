@@ -144,8 +144,8 @@ class PolicyCheck:
                     plugin.where,
                     "speed",
                     f"asked again about every feasible node at each decision{cost}",
-                    f'its answers rest on single nodes: reads={reads_text(promise)}, depends="row" lets them be remembered, '
-                    "and only changed nodes are asked about again",
+                    f'its answers rest on single nodes: with reads={reads_text(promise)}, depends="row" they are '
+                    "remembered, and only changed nodes are asked about again",
                 )
 
 

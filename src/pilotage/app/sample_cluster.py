@@ -4,8 +4,9 @@ Nodes of many sizes with and without GPUs of several models, labels, zones, tain
 full, some gone again. Tasks of many kinds, a few of which fit nowhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from pilotage.engine.engine import Engine
@@ -78,10 +79,10 @@ class Sample:
         return engine
 
 
-def sample_cluster(count: int, seed: int = 0, resources: Iterable[str] = (), tasks: int = 96) -> Sample:
+@lru_cache(maxsize=4)
+def sample_cluster(count: int, seed: int = 0, resources: tuple[str, ...] = (), tasks: int = 96) -> Sample:
     """Return a sample of ``count`` nodes; every node also has some of each of ``resources``."""
-    random = Random(seed)
-    extra = tuple(resources)
+    random, extra = Random(seed), resources
     nodes = [_node(i, random, extra) for i in range(count)]
     gone = [_node(count + i, random, extra) for i in range(max(2, count // 50))]
     specs = _specs(extra)

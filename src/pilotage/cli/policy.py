@@ -69,7 +69,7 @@ def _print_report(report: "Report") -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         # Cut off nothing where no window sets a width.
-        console.width = 160
+        console.width = 400
     console.print(_table(report))
     for size, time in report.decisions.items():
         console.print(
