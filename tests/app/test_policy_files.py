@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from pilotage.app.policy_files import load_policy
+from pilotage.kernel.plugin import PolicyFault
 from pilotage.kernel.policies import NAMED
 from pilotage.model.errors import InvalidInput
+from pilotage.model.task import Task, TaskSpec
 
 GOOD = """\
 from __future__ import annotations
@@ -143,3 +145,13 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 def test_an_object_that_is_not_there(good: Path) -> None:
     with pytest.raises(InvalidInput, match="has no 'nosuch'; its policies: policy, other, called"):
         load_policy(f"{good}:nosuch")
+
+
+def test_an_error_in_the_order_of_the_queue_says_where(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from pilotage import Policy\ndef order(task):\n    return task.labels['x']\n"
+        "policy = Policy(filters=[], order=order)\n"
+    )
+    policy = load_policy(f"{tmp_path}/bad.py")
+    with pytest.raises(PolicyFault, match=r"bad.py:3: order: KeyError: 'x'"):
+        policy.order(Task(id="t", spec=TaskSpec()))

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from inspect import unwrap
 from random import Random
 
 import numpy as np
@@ -30,13 +31,17 @@ class _Undone(Exception):  # noqa: N818 - only leaves a transaction
 
 def check_order(policy: Policy, tasks: tuple[Task, ...]) -> Iterator[Finding]:
     """The order of the queue gives keys that can be compared, and the same ones each time."""
-    code = getattr(policy.order, "__code__", None)
+    code = getattr(unwrap(policy.order), "__code__", None)
     name = getattr(policy.order, "__name__", "order")
     file, line = (code.co_filename, code.co_firstlineno) if code else (policy.name, 0)
     try:
         keys = [policy.order(task) for task in tasks]
         again = [policy.order(task) for task in tasks]
         sorted(keys)
+    except PolicyFault as error:
+        place = error.field.removesuffix(f": {name}")
+        yield Finding("error", name, place, "queue", f"as the order of the queue: {error.reason}")
+        return
     except Exception as error:
         at = line_in(file, error.__traceback__) or line
         yield Finding("error", name, f"{file}:{at}", "queue", f"as the order of the queue: {told(error)}")

@@ -5,6 +5,7 @@ whatever it does. ``@scorer(reads=("gpu",), depends="row")`` turns caching on.
 """
 
 from collections.abc import Callable, Hashable
+from functools import wraps
 from hashlib import sha256
 from inspect import CO_VARARGS
 from typing import Any, Literal, NoReturn, overload
@@ -103,7 +104,7 @@ class _Function:
         except PolicyFault:
             raise
         except (Exception, SystemExit) as error:
-            raise PolicyFault(self._place_of(error), told(error)) from error
+            raise PolicyFault(place_of(self.function, error), told(error)) from error
         if not isinstance(result, np.ndarray) or result.shape != (len(shown),):
             got = f"an array of shape {result.shape}" if isinstance(result, np.ndarray) else f"{result!r:.60}"
             raise PolicyFault(self.fault_field, f"must return one entry per node, shape ({len(shown)},), got {got}")
@@ -135,11 +136,27 @@ class _Function:
         """Raise `PolicyFault`: the function broke its contract by ``what``."""
         raise PolicyFault(self.fault_field, what)
 
-    def _place_of(self, error: BaseException) -> str:
-        """How an error inside the function names it: with the innermost line of the same file that was running."""
-        file = self.function.__code__.co_filename
-        line = line_in(file, error.__traceback__) or self.function.__code__.co_firstlineno
-        return f"{file}:{line}: {self.name}"
+
+def place_of(function: Callable[..., Any], error: BaseException) -> str:
+    """Return ``file:line: name``, with the innermost line of the function's file that was running."""
+    code = function.__code__
+    line = line_in(code.co_filename, error.__traceback__) or code.co_firstlineno
+    return f"{code.co_filename}:{line}: {function.__name__}"
+
+
+def located(order: Callable[[Task], Any]) -> Callable[[Task], Any]:
+    """Return an order of the queue whose errors are `PolicyFault`, with the line in the user's file."""
+    if not hasattr(order, "__code__"):
+        return order
+
+    @wraps(order)
+    def key(task: Task) -> Any:
+        try:
+            return order(task)
+        except (Exception, SystemExit) as error:
+            raise PolicyFault(place_of(order, error), told(error)) from error
+
+    return key
 
 
 def _required(function: Callable[..., Any]) -> int:
