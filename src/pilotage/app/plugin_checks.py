@@ -26,6 +26,7 @@ FACTS = ("devices", "labels", "taints", "cordon", "names", "models", "ports", "c
 _ANY_RESOURCE = "any other resource"
 _GPU_WORDS = {"gpu", "devices", "models"}
 _SUBSETS = 6
+_SINGLES = 24
 
 
 class Stopped(Exception):  # noqa: N818 - reads as a statement
@@ -57,14 +58,14 @@ class PluginCheck:
         self._answers: dict[Hashable, Answers] = {}
 
     def findings(self) -> list[Finding]:
-        """Run every check; after a failure of the plugin itself there is just that one."""
+        """Run the checks up to the first that finds something; what it declares to read is looked at in any case."""
         try:
             self._collect_fragments()
             self._ask_about_all()
             steps: list[Callable[[], Iterator[Finding]]] = [self._pure, self._order, self._subsets]
-            if self.row:
-                steps += [self._moment, self._reads]
-            return [finding for step in steps for finding in step()]
+            if not self.row:
+                return _first(steps)
+            return [*_first([*steps, self._moment]), *self._reads()]
         except Stopped as stopped:
             return [stopped.finding]
 
@@ -100,17 +101,14 @@ class PluginCheck:
     def _ask_about_all(self) -> None:
         for fragment in self._fragments:
             recording = RecordingColumns(self.columns)
-            columns = cast(Columns, recording)
-            rows: Rows = slice(0, self.columns.n) if self.row else self.living
-            answers = self._ask(fragment, Nodes(columns, rows, seed=self.seed))
-            self._answers[fragment] = answers[self.living] if self.row else answers
+            self._answers[fragment] = self._ask_all(fragment, cast(Columns, recording))
             self.read |= recording.read
 
     def _pure(self) -> Iterator[Finding]:
         again = list(self._fragments)
         self.random.shuffle(again)
         for fragment in again:
-            differ = _differing(self._ask_living(fragment), self._answers[fragment])
+            differ = _differing(self._ask_all(fragment, self.columns), self._answers[fragment])
             if differ.size:
                 yield self._error(
                     "pure",
@@ -152,13 +150,15 @@ class PluginCheck:
                         'it looks beyond the single node: leave out depends="row"',
                     )
                     return
-            if self.row and not is_function(self.plugin):
-                yield from self._single_rows(fragment, expected)
+            different = [] if not self.row or is_function(self.plugin) else list(self._single_rows(fragment, expected))
+            if different:
+                yield different[0]
+                return
 
     def _single_rows(self, fragment: Hashable, expected: Answers) -> Iterator[Finding]:
         plugin = self.plugin
         single = plugin.mask_row if isinstance(plugin, Filter) else plugin.score_row
-        for i in self._shuffled(np.arange(len(self.living)))[:8].tolist():
+        for i in self._shuffled(np.arange(len(self.living)))[:_SINGLES].tolist():
             answer = single(fragment, self.columns, int(self.living[i]))
             if answer != expected[i]:
                 text = f"for one row {single.__name__} answers {answer}, the array form {expected[i]}"
@@ -213,8 +213,11 @@ class PluginCheck:
     def _nodes(self, rows: IntArray) -> Nodes:
         return Nodes(self.columns, rows, seed=self.seed)
 
-    def _ask_living(self, fragment: Hashable) -> Answers:
-        return self._ask(fragment, self._nodes(self.living))
+    def _ask_all(self, fragment: Hashable, columns: Columns) -> Answers:
+        """Ask as the engine does: a row plugin about all rows, blank ones too, any other about nodes only."""
+        rows: Rows = slice(0, self.columns.n) if self.row else self.living
+        answers = self._ask(fragment, Nodes(columns, rows, seed=self.seed))
+        return answers[self.living] if self.row else answers
 
     def _ask(self, fragment: Hashable, nodes: Nodes) -> Answers:
         """Return the answers in a checked form, or stop."""
@@ -235,6 +238,15 @@ class PluginCheck:
 
     def _error(self, check: str, text: str, advice: str) -> Finding:
         return Finding("error", self.plugin.name, where(self.plugin), check, text, advice)
+
+
+def _first(steps: list[Callable[[], Iterator[Finding]]]) -> list[Finding]:
+    """Return what the first of ``steps`` finds that finds anything: the later ones would tell its consequences."""
+    for step in steps:
+        found = list(step())
+        if found:
+            return found
+    return []
 
 
 def ask(plugin: Part, fragment: Hashable, nodes: Nodes) -> Answers:

@@ -90,7 +90,8 @@ class PolicyCheck:
             check = PluginCheck(plugin, engine, other, sample.kinds, self.seed)
             findings += check.findings()
             self._promises[i] = check.row_promise()
-        if not any(finding.level == "error" and finding.check in _FATAL for finding in findings):
+        # What a broken plugin does to the whole would only repeat what is said already.
+        if not any(finding.level == "error" for finding in findings):
             findings += EngineCheck(self.policy, sample, self.seed).findings()
         return findings
 
@@ -147,10 +148,6 @@ class PolicyCheck:
                     f'its answers rest on single nodes: with reads={reads_text(promise)}, depends="row" they are '
                     "remembered, and only changed nodes are asked about again",
                 )
-
-
-_FATAL = {"answers", "fragment", "queue"}
-"""Checks after whose failure no engine can run the policy."""
 
 
 def check_policy(policy: Policy, *, seed: int = 0, nodes: int = NODES, timed: bool = True) -> Report:

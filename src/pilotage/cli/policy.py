@@ -78,6 +78,8 @@ def _print_report(report: "Report") -> None:
             markup=False,
         )
     _print_findings(console, report)
+    if not report.decisions:
+        console.print("The whole policy was not timed: mend what failed first.")
     wrong = sum(finding.level == "error" for finding in report.findings)
     verdict = (
         f"[red]✗ {report.policy}: {wrong} of the checks failed[/]" if wrong else f"[green]✓ {report.policy}: sound[/]"
