@@ -19,7 +19,11 @@ _ADVERTISED_US = "10 to 50"
 
 
 class PluginReport(NamedTuple):
-    """One plugin of a policy. ``times_us``: microseconds to ask it about every node, by number of nodes."""
+    """One plugin of a policy.
+
+    ``why_not``: on what its answers depend where they can not be remembered (``global``, ``time``). ``times_us``:
+    microseconds to ask it about every node, by number of nodes.
+    """
 
     name: str
     kind: str
@@ -117,7 +121,7 @@ class PolicyCheck:
             sound=plugin.name not in broken,
             vectorised=not getattr(plugin, "per_node", False),
             cacheable=cacheable,
-            why_not="" if cacheable else f'depends="{plugin.depends}"',
+            why_not="" if cacheable else plugin.depends,
             times_us=times,
         )
 

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pilotage.app.policy_check import PluginReport, Report
+    from pilotage.app.policy_check import Report
 
 app = typer.Typer(help="Check policies.", no_args_is_help=True)
 
@@ -88,32 +88,31 @@ def _print_report(report: "Report") -> None:
 
 
 def _table(report: "Report") -> Any:
+    """One line per plugin, narrow enough for 80 columns: files without their folders, which findings and JSON tell."""
+    from pathlib import Path
+
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("", "plugin", "weight"):
-        table.add_column(heading)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("", "plugin", "weight", "vectorised", "cacheable"):
+        table.add_column(heading, no_wrap=heading != "plugin", overflow="fold")
     sizes = list(report.decisions)
-    for heading in ("vectorised", "cacheable", *(f"us, {size:,} nodes" for size in sizes), "defined at"):
-        table.add_column(heading, justify="right" if heading.startswith("us") else "left", overflow="fold")
+    for size in sizes:
+        table.add_column(f"{size:,}\nnodes", justify="right", no_wrap=True)
+    table.add_column("defined at", overflow="fold")
     for plugin in report.plugins:
-        times = [f"{plugin.times_us[size]:,.0f}" for size in sizes]
         table.add_row(
             "[green]✓[/]" if plugin.sound else "[red]✗[/]",
             escape(plugin.name),
             plugin.kind if plugin.weight is None else str(plugin.weight),
-            "yes" if plugin.vectorised else "no, per node",
-            _cacheable(plugin),
-            *times,
-            escape(plugin.where),
+            "yes" if plugin.vectorised else "no",
+            "yes" if plugin.cacheable else f"no: {plugin.why_not}",
+            *(f"{plugin.times_us[size]:,.0f} us" for size in sizes),
+            escape(Path(plugin.where).name),
         )
     return table
-
-
-def _cacheable(plugin: "PluginReport") -> str:
-    return "yes" if plugin.cacheable else f"no, {plugin.why_not}"
 
 
 def _print_findings(console: "Console", report: "Report") -> None:
