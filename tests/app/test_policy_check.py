@@ -399,7 +399,7 @@ def test_the_command_reports_and_exits_0(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, ["policy", "check", written(tmp_path, SOUND, NEEDS_KEEP)])
     assert outcome.exit_code == 0, outcome.output
     assert f"mine.py:{FIRST_LINE}" in outcome.stdout
-    assert "One decision at 300 nodes" in outcome.stdout
+    assert "A decision at 300 nodes" in outcome.stdout
     assert "✓ mine: sound" in outcome.stdout
     assert "noise" not in outcome.stdout
 

@@ -73,8 +73,7 @@ def _print_report(report: "Report") -> None:
     console.print(_table(report))
     for size, time in report.decisions.items():
         console.print(
-            f"One decision at {size:,} nodes: {time.warm_us:,.0f} us for a kind of task seen before, "
-            f"{time.cold_us:,.0f} us for a new one",
+            f"A decision at {size:,} nodes: {time.warm_us:,.0f} us, of a kind of task not seen before {time.cold_us:,.0f} us",
             markup=False,
         )
     _print_findings(console, report)
@@ -88,7 +87,10 @@ def _print_report(report: "Report") -> None:
 
 
 def _table(report: "Report") -> Any:
-    """One line per plugin, narrow enough for 80 columns: files without their folders, which findings and JSON tell."""
+    """One line per plugin, narrow enough for 80 columns: findings and JSON tell the whole path of a file.
+
+    Times are microseconds for asking the plugin about every node.
+    """
     from pathlib import Path
 
     from rich import box
@@ -100,7 +102,7 @@ def _table(report: "Report") -> Any:
         table.add_column(heading, no_wrap=heading != "plugin", overflow="fold")
     sizes = list(report.decisions)
     for size in sizes:
-        table.add_column(f"{size:,}\nnodes", justify="right", no_wrap=True)
+        table.add_column(f"us at\n{size:,}", justify="right", no_wrap=True)
     table.add_column("defined at", overflow="fold")
     for plugin in report.plugins:
         table.add_row(
@@ -109,8 +111,8 @@ def _table(report: "Report") -> Any:
             plugin.kind if plugin.weight is None else str(plugin.weight),
             "yes" if plugin.vectorised else "no",
             "yes" if plugin.cacheable else f"no: {plugin.why_not}",
-            *(f"{plugin.times_us[size]:,.0f} us" for size in sizes),
-            escape(Path(plugin.where).name),
+            *(f"{plugin.times_us[size]:,.0f}" for size in sizes),
+            "built in" if plugin.where.startswith("pilotage/") else escape(Path(plugin.where).name),
         )
     return table
 
