@@ -73,7 +73,8 @@ def _print_report(report: "Report") -> None:
     console.print(_table(report))
     for size, time in report.decisions.items():
         console.print(
-            f"A decision at {size:,} nodes: {time.warm_us:,.0f} us, of a kind of task not seen before {time.cold_us:,.0f} us",
+            f"A decision at {size:,} nodes: {time.warm_us:,.0f} us, "
+            f"of a kind of task not seen before {time.cold_us:,.0f} us",
             markup=False,
         )
     _print_findings(console, report)
