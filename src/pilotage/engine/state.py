@@ -33,12 +33,13 @@ _DEMANDS_KEPT = 65_536
 
 
 class Placement(Struct):
-    """A task on a node: the row, the GPUs it holds, and whether the outside has confirmed it."""
+    """A task on a node: the row, the GPUs it holds, whether the outside has confirmed it, and the order of placing."""
 
     task: Task
     row: int
     gpus: tuple[int, ...]
-    bound: bool = False
+    bound: bool
+    seq: int
 
 
 class Overcommitted(Exception):  # noqa: N818 - reads as a statement
@@ -60,7 +61,9 @@ class State:
         self._free_rows: list[int] = []
         self._next_order = 0
         self._demands: dict[TaskSpec, IntArray] = {}
-        self._journal: list[tuple[Task, int, tuple[int, ...], bool, bool]] | None = None
+        self._placed = 0
+        self._journal: list[tuple[Placement, int]] | None = None
+        """Inside a transaction: what was done, a placement put (1) or taken away (-1)."""
         for plugin in plugins:
             if plugin.counter:
                 self.columns.count_tasks(plugin.counter, plugin.count_key)
@@ -102,10 +105,10 @@ class State:
         return row
 
     def remove_node(self, name: str) -> list[Placement]:
-        """Free the node's row and return the placements that were on it."""
+        """Free the node's row and return the placements that were on it, in the order in which they were made."""
         self._outside_transaction()
         row = self.row_of(name)
-        lost = [self.remove(task_id) for task_id in list(self.tasks_on[row])]
+        lost = sorted([self.remove(task_id) for task_id in list(self.tasks_on[row])], key=lambda p: p.seq)
         self.columns.clear_row(row)
         del self.nodes[name]
         self._free_rows.append(row)
@@ -135,23 +138,17 @@ class State:
         """
         if task.id in self.placements:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
-        demand = self.demand_of(task.spec)
         if not known:
             self._check_fits(task, row, gpus)
-        self.columns.add_task(row, task.spec, demand, gpus, 1)
-        self.placements[task.id] = Placement(task, row, gpus, bound)
-        self.tasks_on[row][task.id] = None
-        self._changed(task, row, gpus, bound, placed=True)
+        self._placed += 1
+        self._do(Placement(task, row, gpus, bound, self._placed), 1)
 
     def remove(self, task_id: str) -> Placement:
         """Take a task off its node and return what it held."""
-        placement = self.placements.pop(task_id, None)
+        placement = self.placements.get(task_id)
         if placement is None:
             raise InvalidInput("task_id", f"task {task_id!r} is on no node")
-        task, row, gpus = placement.task, placement.row, placement.gpus
-        self.columns.add_task(row, task.spec, self.demand_of(task.spec), gpus, -1)
-        del self.tasks_on[row][task_id]
-        self._changed(task, row, gpus, placement.bound, placed=False)
+        self._do(placement, -1)
         return placement
 
     def confirm(self, task_id: str) -> None:
@@ -183,11 +180,20 @@ class State:
         ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
 
-    def _changed(self, task: Task, row: int, gpus: tuple[int, ...], bound: bool, *, placed: bool) -> None:
+    def _do(self, placement: Placement, sign: int) -> None:
+        """Put (``sign`` 1) or take away (-1) a placement, log the change and note how to undo it."""
+        task, row, gpus = placement.task, placement.row, placement.gpus
+        self.columns.add_task(row, task.spec, self.demand_of(task.spec), gpus, sign)
+        if sign > 0:
+            self.placements[task.id] = placement
+            self.tasks_on[row][task.id] = None
+        else:
+            del self.placements[task.id]
+            del self.tasks_on[row][task.id]
         groups = _WITH_GPUS if gpus else _AMOUNTS
         self.log.append(row, (*groups, Group.PORTS) if task.spec.ports else groups)
         if self._journal is not None:
-            self._journal.append((task, row, gpus, bound, placed))
+            self._journal.append((placement, sign))
 
     # -- transactions --------------------------------------------------------------------------------------------
 
@@ -205,11 +211,8 @@ class State:
         except BaseException:
             undo, self._journal = journal[start:], None
             del journal[start:]
-            for task, row, gpus, bound, placed in reversed(undo):
-                if placed:
-                    self.remove(task.id)
-                else:
-                    self.place(task, row, gpus, bound=bound, known=True)
+            for placement, sign in reversed(undo):
+                self._do(placement, -sign)
             raise
         finally:
             self._journal = outer
