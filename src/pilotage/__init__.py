@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pilotage.kernel import filters, policies, scorers
+    from pilotage.kernel import devices, filters, policies, scorers
     from pilotage.kernel.functions import node_filter, scorer
     from pilotage.kernel.nodes import Nodes
     from pilotage.kernel.policy import Policy
@@ -25,6 +25,7 @@ _HOME = {
     "Taint": "pilotage.model.node",
     "Task": "pilotage.model.task",
     "TaskSpec": "pilotage.model.task",
+    "devices": "pilotage.kernel.devices",
     "filters": "pilotage.kernel.filters",
     "node_filter": "pilotage.kernel.functions",
     "policies": "pilotage.kernel.policies",
@@ -39,6 +40,7 @@ __all__ = [
     "Taint",
     "Task",
     "TaskSpec",
+    "devices",
     "filters",
     "node_filter",
     "policies",

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from pilotage.kernel.faults import line_in, told
-from pilotage.kernel.functions import located
 from pilotage.kernel.policies import NAMED, named
 from pilotage.kernel.policy import Policy
 from pilotage.model.errors import InvalidInput
@@ -92,7 +91,6 @@ def policy_in(module: ModuleType, path: Path, wanted: str | None) -> Policy:
         raise InvalidInput(f"{path}:{name}", f"is not a Policy but {_described(policy)}")
     if policy.name == _UNNAMED:
         policy.name = f"{path.stem}:{wanted}" if wanted else path.stem
-    policy.order = located(policy.order)
     return policy
 
 

@@ -5,8 +5,7 @@ of one row it costs a few microseconds to bring up to date, however many nodes t
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
-from math import isfinite
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -202,24 +201,13 @@ class Kind:
                 raw = memo.normaliser.apply(raw, low, high)
             total += raw if memo.weight == 1 else raw * memo.weight
         total[~feasible] = self._lowest
-        if not self.exact and not np.isfinite(total[feasible]).all():
-            self._blame(range(len(self.total))[rows] if isinstance(rows, slice) else rows.tolist())
         self.total[rows] = total
-
-    def _blame(self, rows: Iterable[int]) -> None:
-        """Raise the fault of the scorer that gave one of the feasible ``rows`` no finite number."""
-        for row in rows:
-            for memo in self.scorers:
-                if self.feasible[row] and not np.isfinite(memo.values[row]):
-                    memo.plugin.fault(f"gave node in row {row} the score {memo.values[row]}; it must be finite")
 
     def _total_of(self, row: int) -> float:
         total: float = 0 if self.exact else 0.0
         for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
             raw = memo.values.item(row)
             total += memo.weight * (raw if memo.normaliser is None else memo.normaliser.apply(raw, low, high))
-        if not (self.exact or isfinite(total)):
-            self._blame([row])
         return total
 
     # -- answers -------------------------------------------------------------------------------------------------

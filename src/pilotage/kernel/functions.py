@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from hashlib import sha256
 from inspect import CO_VARARGS
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -28,6 +28,9 @@ NORMALISERS: dict[str, Normaliser | None] = {
     "reversed-maximum": ByMaximum(reverse=True),
     "none": None,
 }
+LARGEST_SCORE = 1e15
+"""Largest raw score in size: weighted and summed up it stays finite."""
+
 _PLAIN_ANSWERS = (bool, int, float, np.generic)
 
 NormaliserName = Literal["min-max", "maximum", "reversed-maximum", "none"]
@@ -61,18 +64,8 @@ class _Function:
         self.per_node = per_node
 
     def __repr__(self) -> str:
-        code = self.function.__code__
-        body = sha256(code.co_code + repr((code.co_names, _constants(code.co_consts), self._settings())).encode())
         how = ", per node" if self.per_node else ""
-        return f"{self.name}(reads={self.reads}, depends={self.depends}, code={body.hexdigest()[:12]}{how})"
-
-    def _settings(self) -> list[str]:
-        """Plain values that the function takes from around it: defaults, closures and globals."""
-        function = self.function
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        outside = [function.__globals__.get(name) for name in function.__code__.co_names]
-        values = [*(function.__defaults__ or ()), *cells, *outside]
-        return [repr(value) for value in values if _is_plain(value)]
+        return f"{self.name}(reads={self.reads}, depends={self.depends}, code={code_digest(self.function)}{how})"
 
     def __call__(self, task: Any, nodes: Any) -> Any:
         """Call the function itself, as its author would in a test."""
@@ -132,16 +125,25 @@ class _Function:
         """How an error names this plugin."""
         return f"{self.where}: {self.name}"
 
-    def fault(self, what: str) -> NoReturn:
-        """Raise `PolicyFault`: the function broke its contract by ``what``."""
-        raise PolicyFault(self.fault_field, what)
-
 
 def place_of(function: Callable[..., Any], error: BaseException) -> str:
     """Return ``file:line: name``, with the innermost line of the function's file that was running."""
     code = function.__code__
     line = line_in(code.co_filename, error.__traceback__) or code.co_firstlineno
     return f"{code.co_filename}:{line}: {function.__name__}"
+
+
+def code_digest(function: Callable[..., Any]) -> str:
+    """Return twelve hex digits that stand for what a function does, without the functions that it calls.
+
+    Covered are its code and constants, and the plain values around it: defaults, closures and globals.
+    """
+    code = function.__code__
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    outside = [function.__globals__.get(name) for name in code.co_names]
+    around = [repr(v) for v in (*(function.__defaults__ or ()), *cells, *outside) if _is_plain(v)]
+    body = sha256(code.co_code + repr((code.co_names, _constants(code.co_consts), around)).encode())
+    return body.hexdigest()[:12]
 
 
 def located(order: Callable[[Task], Any]) -> Callable[[Task], Any]:
@@ -196,10 +198,11 @@ class FunctionScorer(_Function, Scorer):
         if raw.dtype.kind not in "iufb":
             raise PolicyFault(self.fault_field, f"must return numbers, got an array of {raw.dtype}")
         scores: ScoreArray = raw.astype(np.float64)
-        bad = ~np.isfinite(scores)
+        bad = ~(np.abs(scores) <= LARGEST_SCORE)
         if bad.any():
             at = int(bad.argmax())
-            raise PolicyFault(self.fault_field, f"returned {scores[at]} for node {nodes.names[at]!r}; must be finite")
+            wanted = f"must be finite and at most {LARGEST_SCORE:g} in size"
+            raise PolicyFault(self.fault_field, f"returned {scores[at]} for node {nodes.names[at]!r}; {wanted}")
         return scores
 
 

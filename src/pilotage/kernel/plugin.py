@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from enum import IntEnum
 from functools import cache
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -67,8 +67,6 @@ class Plugin:
     name: str
     depends: Depends = "row"
     reads: tuple[str, ...] = ()
-    where: str = ""
-    """File, line and name of the function behind a user's plugin."""
     counter: ClassVar[str] = ""
     """Name of the per-row task counter that the plugin needs, if any; `count_key` is then its key."""
 
@@ -82,10 +80,6 @@ class Plugin:
     def count_key(self, spec: Any) -> Hashable:
         """Return the key under which a task of ``spec`` is counted (only with `counter`)."""
         raise NotImplementedError
-
-    def fault(self, what: str) -> NoReturn:
-        """Raise `PolicyFault`: the plugin broke its contract by ``what``."""
-        raise PolicyFault(self.where or self.name, what)
 
     def prove(self, columns: Columns) -> None:
         """Raise `InvalidInput` when the cluster lacks something without which the plugin can not decide."""

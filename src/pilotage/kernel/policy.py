@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
+from pilotage.kernel.devices import tightest
+from pilotage.kernel.functions import code_digest, located
 from pilotage.kernel.plugin import DeviceRule, Filter, Scorer
 from pilotage.kernel.plugins.capacity import Capacity
-from pilotage.kernel.plugins.devices import Tightest
 from pilotage.kernel.plugins.gpu_fit import GpuFit
 from pilotage.kernel.ties import TIES, Tie
 from pilotage.model.errors import InvalidInput
@@ -54,15 +55,16 @@ class Policy:
         self.filters = (*filters, *(f for f in (Capacity(), GpuFit()) if not any(type(f) is type(g) for g in filters)))
         self.scorers = tuple((item, weight) for item, weight in scorers)
         self.tie: Tie = tie
-        self.order = order
-        self.devices = devices or Tightest()
+        self.order = located(order)
+        self._order_name = _named(order)
+        self.devices = devices or tightest
         self.name = name or "policy"
 
     def __repr__(self) -> str:
         filters = ", ".join(map(repr, self.filters))
         scorers = ", ".join(f"{weight} x {item!r}" for item, weight in self.scorers)
-        order = getattr(self.order, "__qualname__", repr(self.order))
-        return f"Policy(filters=[{filters}], scorers=[{scorers}], tie={self.tie}, order={order}, {self.devices!r})"
+        rest = f"tie={self.tie}, order={self._order_name}, {self.devices!r}"
+        return f"Policy(filters=[{filters}], scorers=[{scorers}], {rest})"
 
     @property
     def digest(self) -> str:
@@ -78,6 +80,13 @@ def _check_weighted(field: str, pair: Any) -> None:
         raise InvalidInput(field, f"is not a scorer but {_what(item)}")
     if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 1_000_000:
         raise InvalidInput(field, f"weight must be a whole number from 1 to 1,000,000, got {weight!r}")
+
+
+def _named(order: QueueOrder) -> str:
+    """An order's name, and what it does where it is a user's."""
+    if order is by_priority or not hasattr(order, "__code__"):
+        return getattr(order, "__qualname__", repr(order))
+    return f"{order.__name__}({code_digest(order)})"
 
 
 def _what(item: object) -> str:

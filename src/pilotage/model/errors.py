@@ -12,3 +12,7 @@ class InvalidInput(ValueError):  # noqa: N818 - reads as a statement at the plac
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, str]]:
+        """Travel between processes by field and reason."""
+        return type(self), (self.field, self.reason)

@@ -27,7 +27,7 @@ class FragmentationDescent(Scorer):
 
     name = "fgd"
     narrow = True
-    reads = ("cpu", "gpu", "devices", "models", "workload")
+    reads = ("cpu", "devices", "models", "workload")
 
     def fragment(self, task: Task) -> Fragment:
         return _fragment(task)

@@ -1,10 +1,9 @@
 """FGD of the openb experiment."""
 
-from pilotage.kernel import filters, scorers
-from pilotage.kernel.plugins.fgd import FragmentationDevices
+from pilotage.kernel import devices, filters, scorers
 from pilotage.kernel.policy import Policy
 
 
 def fgd() -> Policy:
     """The node and the GPU where the task adds the least fragmentation."""
-    return Policy(name="fgd", filters=filters.DEFAULT, scorers=[(scorers.fgd(), 1)], devices=FragmentationDevices())
+    return Policy(name="fgd", filters=filters.DEFAULT, scorers=[(scorers.fgd(), 1)], devices=devices.fgd)
