@@ -140,9 +140,7 @@ def test_every_module_is_used() -> None:
 
 def lock_files() -> list[Path]:
     found = sorted((ROOT / "requirements").glob("*.lock"))
-    assert [path.name for path in found] == ["dev.lock", "run.lock"], (
-        "requirements/ has dev.lock and run.lock"
-    )
+    assert [path.name for path in found] == ["dev.lock", "run.lock"], "requirements/ has dev.lock and run.lock"
     return found
 
 
@@ -166,26 +164,18 @@ def test_a_lock_pins_every_requirement_with_a_hash(lock: Path) -> None:
     requirements = requirements_of(lock)
     assert requirements, f"{shown(lock)} pins nothing"
     complain(
-        [
-            line
-            for line in requirements
-            if "==" not in line or not re.search(r"--hash=sha256:[0-9a-f]{64}", line)
-        ],
+        [line for line in requirements if "==" not in line or not re.search(r"--hash=sha256:[0-9a-f]{64}", line)],
         f"{shown(lock)} must pin a version and its hashes: make it again with `make lock`.",
     )
 
 
 def test_the_development_lock_holds_every_pin_of_the_run_lock() -> None:
     dev, run = ({line.split(" --hash")[0].strip() for line in requirements_of(lock)} for lock in lock_files())
-    complain(
-        sorted(run - dev), "Pinned to run, but not (or otherwise) to develop: make both with `make lock`."
-    )
+    complain(sorted(run - dev), "Pinned to run, but not (or otherwise) to develop: make both with `make lock`.")
 
 
 def make_targets() -> set[str]:
-    return set(
-        re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    )
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def targets_told_in(text: str) -> set[str]:

@@ -35,9 +35,7 @@ def find(server: Server) -> Path | None:
     for pattern in server.folders:
         root, _, rest = pattern.partition("*")
         found = [Path(pattern)] if not rest else list(Path(root).glob("*" + rest))
-        for folder in sorted(
-            found, key=lambda each: [int(n) for n in each.parts if n.isdigit()], reverse=True
-        ):
+        for folder in sorted(found, key=lambda each: [int(n) for n in each.parts if n.isdigit()], reverse=True):
             program = folder / server.name
             if os.access(program, os.X_OK):
                 return program

@@ -28,9 +28,7 @@ def located(server: Server) -> Path:
     pytest.skip(complaint)
 
 
-@pytest.mark.parametrize(
-    "server", [each for each in SERVERS if each.version_arguments], ids=lambda each: each.name
-)
+@pytest.mark.parametrize("server", [each for each in SERVERS if each.version_arguments], ids=lambda each: each.name)
 def test_the_program_tells_its_version(server: Server, tmp_path: Path) -> None:
     program = located(server)
 

@@ -77,9 +77,9 @@ class Comparison:
         metric = UNTIMED[0]
         means = {p: spread.mean for p in self.of_policy if (spread := self.spread(p, metric))}
         if not means:
-            placed = {p: spread.mean for p in self.of_policy if (spread := self.spread(p, UNTIMED[3]))}
+            placed = {policy: fmean(run.placed for run in runs) for policy, runs in self.of_policy.items()}
             first = max(placed, key=placed.__getitem__)
-            return f"{first} places the most tasks: {placed[first]:,.0f}."
+            return f"{first} places {placed[first]:,.0f} tasks" + (", the most of all." if len(placed) > 1 else ".")
         ranked = sorted(means, key=lambda policy: -means[policy])
         best, idle = ranked[0], 100 - means[ranked[0]]
         if len(ranked) == 1:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import active_children, get_context, parent_process
@@ -127,12 +128,18 @@ def _policy(text: str) -> Policy:
 
 
 def _in_pool(jobs: list[_Job], workers: int, progress: Progress) -> list[Run]:
-    with _pool(workers) as pool:
-        futures = [pool.submit(_carry_out_there, job) for job in jobs]
-        for done, future in enumerate(as_completed(futures), start=1):
-            _unless_refused(future)
-            progress(done, len(jobs))
-        return [_unless_refused(future) for future in futures]
+    try:
+        with _pool(workers) as pool:
+            futures = [pool.submit(_carry_out_there, job) for job in jobs]
+            for done, future in enumerate(as_completed(futures), start=1):
+                _unless_refused(future)
+                progress(done, len(jobs))
+            return [_unless_refused(future) for future in futures]
+    except BrokenProcessPool:
+        reason = (
+            "a process ended by itself (killed, or out of memory?): fewer of them may do, 1 runs none beside this one"
+        )
+        raise InvalidInput("workers", reason) from None
 
 
 def _unless_refused(future: Future[Run | _Refusal]) -> Run:

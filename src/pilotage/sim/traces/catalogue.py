@@ -67,7 +67,7 @@ def _path_of(trace: str) -> Path:
     if trace in BUNDLED:
         return BUNDLED[trace]
     path = Path(trace)
-    if not path.exists() and not trace.endswith((".csv", ".gz")) and "/" not in trace:
+    if not trace or not (path.exists() or trace.endswith((".csv", ".gz")) or "/" in trace):
         known = ", ".join(BUNDLED)
         raise InvalidInput("TRACE", f"no trace is called {trace!r}; known: {known}, or the path of a .csv or .csv.gz")
     return path

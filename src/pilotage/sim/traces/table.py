@@ -133,7 +133,9 @@ class Table:
         except EOFError:
             raise InvalidInput(self.shown, f"the compressed file ends too early, after line {self.line}") from None
         except (gzip.BadGzipFile, zlib.error):
-            raise InvalidInput(self.shown, f"is not a gzip file, or damaged after line {self.line}") from None
+            raise InvalidInput(
+                self.shown, "is not a gzip file" if not self.line else f"is damaged after line {self.line}"
+            ) from None
         except OSError as error:
             raise InvalidInput(self.shown, f"can not be read: {error.strerror or error}") from None
         except UnicodeDecodeError:
