@@ -1,12 +1,13 @@
 """Scorer and device rule: fragmentation gradient descent (Weng et al., USENIX ATC'23)."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 
 from pilotage.kernel.arrays import CodeArray, IntArray
 from pilotage.kernel.columns import Columns
-from pilotage.kernel.fragmentation import FragmentationTable, sigmoid_steps, table_for
+from pilotage.kernel.fragmentation import FragmentationTable, table_for
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
 from pilotage.model.amounts import WHOLE_GPU
@@ -46,6 +47,14 @@ class FragmentationDescent(Scorer):
             scores[able] = steps.max(axis=0)
         return scores
 
+    def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
+        cpu, gpus, share = fragment
+        cpu_free = _cpu_free(columns, row)
+        free: list[int] = columns.gpu_free[:, row].tolist()
+        if cpu_free < cpu or sum([left >= share for left in free]) < gpus:
+            return 0
+        return max(_steps_of_one(_table(columns), fragment, free, cpu_free, columns.gpu_model.item(row)))
+
 
 @dataclass(frozen=True)
 class FragmentationDevices(DeviceRule):
@@ -54,17 +63,22 @@ class FragmentationDevices(DeviceRule):
     name = "fgd"
 
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
-        free = columns.gpu_free[:, row]
-        fitting = np.flatnonzero(free >= task.gpu_share)
+        free: list[int] = columns.gpu_free[:, row].tolist()
+        fitting = [gpu for gpu, left in enumerate(free) if left >= task.gpu_share]
         if task.gpu_share == WHOLE_GPU or len(fitting) == 1:
-            return tuple(fitting[: task.gpus].tolist())
-        nodes = Nodes(columns, np.array([row]))
-        steps = _steps(_table(columns), _fragment(task), nodes.gpu_free, nodes.free["cpu"], nodes.gpu_model)
-        return (int(steps[:, 0].argmax()),)
+            return tuple(fitting[: task.gpus])
+        cpu_free = _cpu_free(columns, row)
+        steps = _steps_of_one(_table(columns), _fragment(task), free, cpu_free, columns.gpu_model.item(row))
+        return (steps.index(max(steps)),)
 
 
 def _fragment(task: Task) -> Fragment:
     return (task.spec.demand.get("cpu", 0), task.spec.gpus, task.spec.gpu_share)
+
+
+def _cpu_free(columns: Columns, row: int) -> int:
+    cpu = columns.resources["cpu"]
+    return columns.capacity.item(cpu, row) - columns.used.item(cpu, row)
 
 
 def _table(columns: Columns) -> FragmentationTable:
@@ -81,10 +95,9 @@ def _steps(
     All nodes are able to take the task; a GPU with too little left scores -1.
     """
     cpu, gpus, share = fragment
-    thresholds = sigmoid_steps(table.total)
     if gpus == 1 and share < WHOLE_GPU:
         relief = table.relief_per_gpu(gpu_free, share, cpu_free, cpu, model)
-        return np.where(gpu_free >= share, np.searchsorted(thresholds, relief, side="right"), -1)
+        return np.where(gpu_free >= share, np.searchsorted(table.steps, relief, side="right"), -1)
     after = gpu_free
     if gpus:
         fits = gpu_free >= share
@@ -95,4 +108,24 @@ def _steps(
         np.concatenate((model, model)),
     )
     n = len(cpu_free)
-    return np.searchsorted(thresholds, both[:n] - both[n:], side="right")[None, :]
+    return np.searchsorted(table.steps, both[:n] - both[n:], side="right")[None, :]
+
+
+def _steps_of_one(
+    table: FragmentationTable, fragment: Fragment, gpu_free: list[int], cpu_free: int, model: int
+) -> list[int]:
+    """`_steps` for one node, in plain numbers."""
+    cpu, gpus, share = fragment
+    if gpus == 1 and share < WHOLE_GPU:
+        relief = table.relief_per_gpu_of_one(gpu_free, share, cpu_free, cpu, model)
+        return [
+            bisect_right(table.step_list, change) if left >= share else -1
+            for change, left in zip(relief, gpu_free, strict=True)
+        ]
+    after, wanted = list(gpu_free), gpus
+    for gpu, left in enumerate(gpu_free):
+        if wanted and left >= share:
+            after[gpu] -= share
+            wanted -= 1
+    change = table.of_one(gpu_free, cpu_free, model) - table.of_one(after, cpu_free - cpu, model)
+    return [bisect_right(table.step_list, change)]
