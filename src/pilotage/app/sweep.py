@@ -6,7 +6,7 @@ Workers are told texts (which trace, which policy) and load both themselves: a p
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
@@ -71,13 +71,6 @@ class _Job(Struct, frozen=True):
     seed: int
 
 
-class _Refusal(Struct, frozen=True):
-    """Bad input found by a worker, on its way home."""
-
-    field: str
-    reason: str
-
-
 def sweep(plan: Plan, progress: Progress = lambda done, runs: None) -> list[Run]:
     """Carry out ``plan`` and return its runs: by policy, then by seed, whichever finished first.
 
@@ -130,30 +123,16 @@ def _policy(text: str) -> Policy:
 def _in_pool(jobs: list[_Job], workers: int, progress: Progress) -> list[Run]:
     try:
         with _pool(workers) as pool:
-            futures = [pool.submit(_carry_out_there, job) for job in jobs]
+            futures = [pool.submit(_carry_out, job) for job in jobs]
             for done, future in enumerate(as_completed(futures), start=1):
-                _unless_refused(future)
+                future.result()  # the first fault ends the sweep
                 progress(done, len(jobs))
-            return [_unless_refused(future) for future in futures]
+            return [future.result() for future in futures]
     except BrokenProcessPool:
         reason = (
             "a process ended by itself (killed, or out of memory?): fewer of them may do, 1 runs none beside this one"
         )
         raise InvalidInput("workers", reason) from None
-
-
-def _unless_refused(future: Future[Run | _Refusal]) -> Run:
-    result = future.result()
-    if isinstance(result, _Refusal):
-        raise InvalidInput(result.field, result.reason)
-    return result
-
-
-def _carry_out_there(job: _Job) -> Run | _Refusal:
-    try:
-        return _carry_out(job)
-    except InvalidInput as error:
-        return _Refusal(error.field, error.reason)
 
 
 @contextmanager

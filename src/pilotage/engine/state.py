@@ -172,7 +172,7 @@ class State:
         used, capacity = c.used[:, row].tolist(), c.capacity[:, row].tolist()
         for name, amount in task.spec.demand.items():
             i = c.resources.get(name)
-            if amount and (i is None or used[i] + amount > capacity[i]):
+            if amount and name != "gpu" and (i is None or used[i] + amount > capacity[i]):
                 raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
         count = c.gpu_count[row]
         if not len(gpus) == len(set(gpus)) == task.spec.gpus or any(

@@ -34,7 +34,7 @@ class TaskRow(Struct):
     gpus: Gpus = 0
     gpu_milli: Annotated[int, Meta(ge=1, le=WHOLE_GPU)] = WHOLE_GPU
     gpu_models: str = ""
-    priority: Annotated[int, Meta(ge=-(2**31), lt=2**31)] = 0
+    priority: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] = 0
     node_selector: str = ""
 
 
@@ -63,16 +63,19 @@ def read_nodes(table: Table) -> list[Node]:
         capacity = {"cpu": row.cpu_milli, "memory": row.memory_mib << 20}
         if row.max_tasks is not None:
             capacity["tasks"] = row.max_tasks
+        labels = _pairs(table, "labels", row.labels)
+        taints = tuple(_taint(table, text) for text in row.taints.split(";") if text)
         with table.blaming(_NODE_COLUMNS):
-            node = Node(
-                name=row.name,
-                capacity=capacity,
-                gpus=row.gpus,
-                gpu_model=row.gpu_model,
-                labels=_pairs(table, "labels", row.labels),
-                taints=tuple(_taint(table, text) for text in row.taints.split(";") if text),
+            nodes.append(
+                Node(
+                    name=row.name,
+                    capacity=capacity,
+                    gpus=row.gpus,
+                    gpu_model=row.gpu_model,
+                    labels=labels,
+                    taints=taints,
+                )
             )
-        nodes.append(node)
     census.close("nodes")
     return nodes
 
@@ -104,13 +107,14 @@ def has_times(table: Table) -> bool:
 
 
 def _spec(table: Table, row: TaskRow) -> TaskSpec:
+    selector = _pairs(table, "node_selector", row.node_selector)
     with table.blaming(_TASK_COLUMNS):
         return TaskSpec(
             demand={"cpu": row.cpu_milli, "memory": row.memory_mib << 20},
             gpus=row.gpus,
             gpu_share=row.gpu_milli,
             gpu_models=tuple(model for model in row.gpu_models.split("|") if model),
-            node_selector=_pairs(table, "node_selector", row.node_selector),
+            node_selector=selector,
         )
 
 
