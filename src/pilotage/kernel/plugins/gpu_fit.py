@@ -29,9 +29,7 @@ class GpuFit(Filter):
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
         count, share, models = fragment
-        fitting = np.zeros(len(nodes), np.int64)
-        for free in nodes.gpu_free:
-            fitting += free >= share
+        fitting = (nodes.gpu_free >= share).sum(axis=0, dtype=np.int16)  # 16 bits: many times faster than 64
         return (fitting >= count) & self._allowed(models, nodes)
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
