@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import decisions, events, openb
+from pilotage.app.allocator import keep_freed_memory
 
 QUESTIONS = {"decisions": decisions.run, "events": events.run, "openb": openb.run}
 
@@ -14,6 +15,7 @@ def main() -> int:
         if name not in QUESTIONS:
             print(f"error: no benchmark is called {name!r}; known: {', '.join(QUESTIONS)}", file=sys.stderr)
             return 2
+    keep_freed_memory()
     for name in names:
         QUESTIONS[name]()
     return 0

@@ -262,8 +262,10 @@ def ask(plugin: Part, fragment: Hashable, nodes: Nodes) -> Answers:
         raise PolicyFault(where(plugin), f"must return an array of {wanted.__name__}, got {answers.dtype}")
     if not np.isfinite(answers).all():
         raise PolicyFault(where(plugin), "returned a number that is not finite")
-    if isinstance(plugin, Scorer) and plugin.narrow and len(answers) and not 0 <= answers.min() <= answers.max() <= 127:
-        raise PolicyFault(where(plugin), f"says its scores are narrow, 0..127, and returned {answers.max()}")
+    if isinstance(plugin, Scorer) and plugin.exact and len(answers):
+        limit = 2 ** (plugin.bits - 1)
+        if not -limit <= answers.min() <= answers.max() < limit:
+            raise PolicyFault(where(plugin), f"says its scores have {plugin.bits} bits, and returned {answers.max()}")
     copy: Answers = answers.copy()
     return copy
 

@@ -115,8 +115,7 @@ class ScoreMemo(Memo[ScoreArray]):
 
     def __init__(self, plugin: Scorer, fragment: Hashable, weight: int) -> None:
         few = FEW if type(plugin).score_row is not Scorer.score_row else 0
-        dtype = np.float64 if not plugin.exact else np.int8 if plugin.narrow else np.int64
-        values: ScoreArray = np.zeros(0, dtype)
+        values: ScoreArray = np.zeros(0, f"i{plugin.bits // 8}" if plugin.exact else "f8")
         super().__init__(plugin.reads, fragment, few, values)
         self.plugin = plugin
         self.normaliser = plugin.normaliser

@@ -108,12 +108,12 @@ class Scorer(Plugin):
     """Gives each node a number, more is better; ``normaliser`` then brings the feasible ones to 0..100.
 
     Without a normaliser the raw number counts as it is. Numbers are int64, or finite float64 if ``exact`` is False.
-    ``narrow`` says that raw scores lie in 0..127 whatever the node: they are then remembered in a byte each.
+    ``bits`` says how wide raw scores are, sign included, whatever the node: 8, 32 or 64; so they are remembered.
     """
 
     normaliser: Normaliser | None = None
     exact: bool = True
-    narrow: bool = False
+    bits: int = 64
 
     def score(self, fragment: Any, nodes: Nodes) -> ScoreArray:
         """Return int64[n] or float64[n]: raw scores for a task with this fragment."""

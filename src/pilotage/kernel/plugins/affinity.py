@@ -60,6 +60,7 @@ class PreferredAffinity(Scorer):
     name = "preferred-affinity"
     reads = ("labels",)
     normaliser = ByMaximum()
+    bits = 32
 
     def fragment(self, task: Task) -> tuple[Preference, ...] | None:
         return tuple(p for p in task.spec.preferences if p.weight and p.term.expressions) or None

@@ -25,7 +25,7 @@ class Allocated(Scorer):
     most: bool = False
 
     name = "allocated"
-    narrow = True
+    bits = 8
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -27,7 +27,7 @@ class Balanced(Scorer):
     resources: tuple[str, ...] = ("cpu", "memory")
 
     name = "balanced"
-    narrow = True
+    bits = 8
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]

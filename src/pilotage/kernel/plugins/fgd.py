@@ -27,7 +27,7 @@ class FragmentationDescent(Scorer):
     """
 
     name = "fgd"
-    narrow = True
+    bits = 8
     reads = ("cpu", "devices", "models", "workload")
 
     def fragment(self, task: Task) -> Fragment:

@@ -23,6 +23,7 @@ class GpuClustering(Scorer):
 
     name = "gpu-clustering"
     reads = ("gpu", "counts")
+    bits = 32
     counter = "gpu-class"
 
     def fragment(self, task: Task) -> int | None:

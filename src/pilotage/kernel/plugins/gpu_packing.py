@@ -21,7 +21,7 @@ class GpuPacking(Scorer):
     """
 
     name = "gpu-packing"
-    narrow = True
+    bits = 8
     reads = ("devices",)
 
     def fragment(self, task: Task) -> tuple[int, int] | None:

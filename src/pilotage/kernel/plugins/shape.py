@@ -31,7 +31,7 @@ class Shape(Scorer):
     weights: Pairs
 
     name = "shape"
-    narrow = True
+    bits = 8
 
     def __post_init__(self) -> None:
         if not self.points:

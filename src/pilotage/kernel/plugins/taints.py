@@ -45,6 +45,7 @@ class FewestTaints(Scorer):
     name = "fewest-taints"
     reads = ("taints",)
     normaliser = ByMaximum(reverse=True)
+    bits = 32
 
     def fragment(self, task: Task) -> Fragment:
         return tuple(t for t in task.spec.tolerations if t.effect in (None, TaintEffect.PREFER_NO_SCHEDULE))
