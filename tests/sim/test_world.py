@@ -40,9 +40,9 @@ def test_a_task_waits_until_another_one_leaves(tmp_path: Path) -> None:
 
 def test_priority_goes_first_and_the_loser_sits_out_its_backoff(tmp_path: Path) -> None:
     # b and c wait for a. At 10 c has priority; b, rejected a second time, may not try again before 12, and the node
-    # is free at 11.
-    text = "id,cpu_milli,arrival_s,duration_s,priority\na,1000,0,10,0\nb,1000,1,5,0\nc,1000,2,1,7\n"
-    assert starts(trace_of(tmp_path, text)) == {"a": 0, "c": 10, "b": 12}
+    # is free at 11. Nothing else happens at 12: the world must wake up for the backoff alone.
+    text = "id,cpu_milli,arrival_s,duration_s,priority\na,1000,0,10,0\nb,1000,1,5,0\nc,1000,2,1,7\nd,1000,20,1,0\n"
+    assert starts(trace_of(tmp_path, text)) == {"a": 0, "c": 10, "b": 12, "d": 20}
 
 
 def test_at_one_instant_tasks_leave_before_others_arrive(tmp_path: Path) -> None:
