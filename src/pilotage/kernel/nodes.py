@@ -97,7 +97,8 @@ class Nodes:
     @property
     def gpu_free(self) -> IntArray:
         """Thousandths left on each GPU: int64[G, n], 0 where a node has fewer GPUs."""
-        return self.columns.gpu_free[:, self.rows]
+        free = self.columns.gpu_free
+        return free[:, self.rows] if isinstance(self.rows, slice) else free.take(self.rows, axis=1)
 
     @property
     def gpu_count(self) -> IntArray:
