@@ -1,0 +1,14 @@
+"""How thorough Hypothesis is: HYPOTHESIS_PROFILE=thorough draws thousands of cases, with a fresh seed each run."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.engine.world")
+
+_SHARED = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+
+settings.register_profile("default", max_examples=60, **_SHARED)
+settings.register_profile("thorough", max_examples=5000, stateful_step_count=80, **_SHARED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -1,0 +1,237 @@
+"""An engine and the naive reference side by side: told the same events, they must do the same.
+
+The reference of the waiting room is here: plain lists and a sort at every pop. `World.check` compares everything.
+"""
+
+from dataclasses import dataclass, field
+
+from pilotage.engine.engine import Engine
+from pilotage.engine.validate import validate
+from pilotage.kernel.policy import Policy
+from pilotage.model.effects import Bind, Displaced, Effect, Reject
+from pilotage.model.events import (
+    BindConfirmed,
+    BindFailed,
+    Event,
+    NodeAdded,
+    NodeRemoved,
+    NodeUpdated,
+    TaskFinished,
+    TaskPlaced,
+    TaskSubmitted,
+    TaskUngated,
+    WorkloadExpected,
+)
+from pilotage.model.node import Node
+from pilotage.model.task import Task
+from tests.kernel.reference import Cluster, Place, Rules, decide
+
+CURES = {
+    "cordon": {"cordon"},
+    "node-name": {"node added"},
+    "taints": {"taints"},
+    "node-affinity": {"labels"},
+    "ports": {"task left"},
+    "capacity": {"capacity", "task left"},
+    "gpu-fit": {"capacity", "task left"},
+}
+ANYTHING = {"node added", "capacity", "labels", "taints", "cordon", "task left", "task came", "workload"}
+"""What may cure a user's filter that does not look at the clock."""
+
+
+@dataclass
+class Entry:
+    """A waiting task as the reference sees it."""
+
+    task: Task
+    seq: int
+    place: str
+    attempts: int = 0
+    rejected_at: float = 0.0
+    due: float = 0.0
+    cures: set[str] = field(default_factory=set)
+
+
+class World:
+    """Apply events and decide; every effect is compared with what the reference would do."""
+
+    def __init__(self, policy: Policy, rules: Rules, seed: int = 0, **options: object) -> None:
+        self.engine = Engine(policy, seed=seed, **options)
+        self.rules = rules
+        self.cluster = Cluster(seed=seed)
+        self.where: dict[str, str] = {}
+        self.bound: set[str] = set()
+        self.attempts: dict[str, int] = {}
+        self.waiting: dict[str, Entry] = {}
+        self.displaced: list[tuple[str, str]] = []
+        self.tasks: dict[str, Task] = {}
+        self.over: set[str] = set()
+        self.now = 0.0
+        self._submitted = 0
+        self._decided = 0
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        self.engine.apply(event, self.now)
+        match event:
+            case NodeAdded(node=node):
+                self.cluster.places[node.name] = Place(node)
+                self._wake({"node added"})
+            case NodeUpdated(node=node):
+                place = self.cluster.places[node.name]
+                cures = differences(place.node, node)
+                place.node = node
+                self._wake(cures)
+            case NodeRemoved(name=name):
+                for task_id in self.cluster.places.pop(name).tasks:
+                    self.displaced.append((task_id, name))
+                    self._requeue(task_id, 0)
+            case TaskSubmitted(task=task):
+                self.tasks[task.id] = task
+                self._enter(task, "gated" if task.gates else "active")
+            case TaskUngated(task_id=task_id):
+                if self.waiting[task_id].place == "gated":
+                    self.waiting[task_id].place = "active"
+            case TaskPlaced(task=task, node=node, gpus=gpus):
+                self.waiting.pop(task.id, None)
+                self.tasks[task.id] = task
+                self._put(task, node, gpus, bound=True)
+                self._wake({"task came"})
+            case TaskFinished(task_id=task_id):
+                self.over.add(task_id)
+                if self.waiting.pop(task_id, None) is None:
+                    self._take(task_id)
+                    self._wake({"task left"})
+            case BindConfirmed(task_id=task_id):
+                self.bound.add(task_id)
+                self.attempts.pop(task_id, None)
+            case BindFailed(task_id=task_id):
+                attempts = self.attempts.get(task_id, 0) + 1
+                del self.cluster.places[self.where[task_id]].tasks[task_id]
+                self._requeue(task_id, attempts)
+                self._wake({"task left"})
+            case WorkloadExpected(workload=workload):
+                self.cluster.workload = workload
+                self._wake({"workload"})
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def decide(self, budget: int | None = None) -> list[Effect]:
+        """Decide as the engine does, and compare effect by effect."""
+        for entry in self.waiting.values():
+            if entry.place == "backoff" and entry.due <= self.now:
+                entry.place = "active"
+        active = sum(entry.place == "active" for entry in self.waiting.values())
+        effects = self.engine.decide(self.now, budget)
+        lost, decided = effects[: len(self.displaced)], effects[len(self.displaced) :]
+        assert [(e.task_id, e.node) for e in lost if isinstance(e, Displaced)] == self.displaced
+        self.displaced = []
+        assert len(decided) == min(active, active if budget is None else budget)
+        for effect in decided:
+            self._expect(effect)
+        return effects
+
+    def _expect(self, effect: Effect) -> None:
+        """The effect must be about the first active task, and say what the reference says."""
+        active = [entry for entry in self.waiting.values() if entry.place == "active"]
+        entry = min(active, key=lambda e: (-e.task.priority, e.task.arrival_s, e.seq))
+        task = entry.task
+        outcome = decide(self.rules, task, self.cluster)
+        self._decided += 1
+        decision = effect.decision
+        assert (effect.task_id, decision.task_id, decision.seq) == (task.id, task.id, self._decided)
+        assert decision.now == self.now
+        assert decision.feasible == len(outcome.totals)
+        if not outcome.node:
+            assert isinstance(effect, Reject), f"{effect} but no node is feasible"
+            assert effect.final == (not self.engine.retry)
+            assert {(name, reason): n for name, reason, n in decision.rejections} == outcome.rejections
+            if self.engine.retry:
+                entry.place, entry.rejected_at = "unschedulable", self.now
+                entry.attempts += 1
+                entry.cures = {"node added"}.union(*(CURES.get(name, ANYTHING) for name, _ in outcome.rejections))
+            else:
+                del self.waiting[task.id]
+                self.over.add(task.id)
+            return
+        assert isinstance(effect, Bind), f"{effect} but {outcome.node} is feasible"
+        assert decision.score == outcome.totals[outcome.node]
+        assert (effect.node, effect.gpus) == (outcome.node, outcome.gpus), outcome.totals
+        assert (decision.node, decision.gpus) == (effect.node, effect.gpus)
+        del self.waiting[task.id]
+        if entry.attempts:
+            self.attempts[task.id] = entry.attempts
+        self._put(task, effect.node, effect.gpus, bound=False)
+        self._wake({"task came"})
+
+    # -- comparison ----------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Engine and reference agree on where everything is; no invariant is broken; nobody sleeps for nothing."""
+        validate(self.engine)
+        state, room = self.engine.state, self.engine.room
+        assert list(state.nodes.values()) == [place.node for place in self.cluster.places.values()]
+        assert {t: state.columns.names[p.row] for t, p in state.placements.items()} == self.where
+        assert {t for t, p in state.placements.items() if p.bound} == self.bound
+        for name, place in self.cluster.places.items():
+            row = state.columns.row_of[name]
+            assert sorted(state.tasks_on[row], key=lambda t: state.placements[t].seq) == list(place.tasks)
+            for task_id, (_, gpus) in place.tasks.items():
+                assert state.placements[task_id].gpus == gpus
+        assert {w.task.id: w.place for w in room} == {t: e.place for t, e in self.waiting.items()}
+        assert {w.task.id: w.attempts for w in room} == {t: e.attempts for t, e in self.waiting.items()}
+        assert room.next_release_s == min((e.due for e in self.waiting.values() if e.place == "backoff"), default=None)
+        assert self.waiting.keys() | self.where.keys() | self.over == self.tasks.keys()
+        assert not self.waiting.keys() & self.where.keys()
+        for entry in self.waiting.values():
+            if entry.place == "unschedulable":
+                assert not decide(self.rules, entry.task, self.cluster).totals, f"{entry.task.id} sleeps for nothing"
+
+    # -- reference of the waiting room ---------------------------------------------------------------------------
+
+    def _enter(self, task: Task, place: str, attempts: int = 0) -> Entry:
+        self._submitted += 1
+        entry = self.waiting[task.id] = Entry(task, self._submitted, place, attempts, self.now)
+        return entry
+
+    def _requeue(self, task_id: str, attempts: int) -> None:
+        """A task that lost its place: at once, or after its backoff if its bind failed."""
+        task = self.tasks[task_id]
+        del self.where[task_id]
+        self.bound.discard(task_id)
+        self.attempts.pop(task_id, None)
+        entry = self._enter(task, "active", attempts)
+        if attempts:
+            self._rouse(entry)
+
+    def _wake(self, cures: set[str]) -> None:
+        for entry in self.waiting.values():
+            if entry.place == "unschedulable" and entry.cures & cures:
+                self._rouse(entry)
+
+    def _rouse(self, entry: Entry) -> None:
+        entry.due = entry.rejected_at + min(10.0, 2.0 ** (entry.attempts - 1))
+        entry.place = "active" if entry.due <= self.now else "backoff"
+
+    def _put(self, task: Task, node: str, gpus: tuple[int, ...], *, bound: bool) -> None:
+        self.where[task.id] = node
+        self.cluster.places[node].tasks[task.id] = (task.spec, gpus)
+        if bound:
+            self.bound.add(task.id)
+
+    def _take(self, task_id: str) -> None:
+        del self.cluster.places[self.where.pop(task_id)].tasks[task_id]
+        self.bound.discard(task_id)
+        self.attempts.pop(task_id, None)
+
+
+def differences(before: Node, after: Node) -> set[str]:
+    """Kinds of change between two forms of a node."""
+    cures = set()
+    if (before.capacity, before.gpus, before.gpu_model) != (after.capacity, after.gpus, after.gpu_model):
+        cures.add("capacity")
+    for fact, cure in (("labels", "labels"), ("taints", "taints"), ("cordoned", "cordon")):
+        if getattr(before, fact) != getattr(after, fact):
+            cures.add(cure)
+    return cures
