@@ -216,7 +216,7 @@ class FunctionFilter(_Function, Filter):
     ) -> None:
         super().__init__(function, reads, depends, per_node)
         self.reason = reason or f"node(s) refused by {self.name}"
-        self.cures = Cure.ANYTHING
+        self.cures = Cure.ANYTHING if depends == "row" else Cure.ANYTHING | Cure.TIME
 
     def mask(self, fragment: Any, nodes: Nodes) -> BoolArray:
         """Return bool[n], checked: one truth value per node."""

@@ -21,7 +21,7 @@ class GpuPacking(Scorer):
     """
 
     name = "gpu-packing"
-    bits = 8
+    bits = 32
     reads = ("devices",)
 
     def fragment(self, task: Task) -> tuple[int, int] | None:
