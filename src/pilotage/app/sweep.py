@@ -6,13 +6,15 @@ Workers are told texts (which trace, which policy) and load both themselves: a p
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor
+from concurrent.futures import wait as futures_wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
@@ -26,11 +28,19 @@ from pilotage.sim.result import Run
 from pilotage.sim.traces.catalogue import Format, load_trace
 from pilotage.sim.traces.trace import Trace
 
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
 MAX_RUNS = 100_000
 MAX_WORKERS = 256
 
-Progress = Callable[[int, int], None]
-"""Told (runs done, runs in all)."""
+Progress = Callable[[float, int], None]
+"""Told (runs done, those under way in part; runs in all)."""
+
+_PARTS = 1000
+"""Progress travels between processes in thousandths of a run."""
+
+_Counter: TypeAlias = "Synchronized[int]"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -87,14 +97,13 @@ def sweep(plan: Plan, progress: Progress = lambda done, runs: None) -> list[Run]
     progress(0, len(jobs))
     if workers > 1:
         return _in_pool(jobs, workers, progress)
-    runs = []
+    runs: list[Run] = []
     for job in jobs:
-        runs.append(_carry_out(job))
-        progress(len(runs), len(jobs))
+        runs.append(_carry_out(job, lambda part: progress(len(runs) + part, len(jobs))))
     return runs
 
 
-def _carry_out(job: _Job) -> Run:
+def _carry_out(job: _Job, progress: Callable[[float], None]) -> Run:
     plan = job.plan
     return run(
         _trace(plan.trace, plan.form, plan.nodes),
@@ -104,6 +113,7 @@ def _carry_out(job: _Job) -> Run:
         backoff=plan.backoff,
         cache_bytes=plan.cache_bytes,
         label=job.policy,
+        progress=progress,
     )
 
 
@@ -119,14 +129,21 @@ def _policy(text: str) -> Policy:
 
 # -- the pool ----------------------------------------------------------------------------------------------------
 
+_counter: "_Counter | None" = None
+"""In a worker: the parent's count of progress."""
+
 
 def _in_pool(jobs: list[_Job], workers: int, progress: Progress) -> list[Run]:
     try:
-        with _pool(workers) as pool:
-            futures = [pool.submit(_carry_out, job) for job in jobs]
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()  # the first fault ends the sweep
-                progress(done, len(jobs))
+        with _pool(workers) as (pool, counter):
+            with _interrupts_held():
+                futures = [pool.submit(_carry_out_there, job) for job in jobs]
+            waiting = set(futures)
+            while waiting:
+                done, waiting = futures_wait(waiting, timeout=0.1, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()  # the first fault ends the sweep
+                progress(counter.value / _PARTS, len(jobs))
             return [future.result() for future in futures]
     except BrokenProcessPool:
         reason = (
@@ -136,13 +153,15 @@ def _in_pool(jobs: list[_Job], workers: int, progress: Progress) -> list[Run]:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end at once when the block is left by an exception."""
+def _pool(workers: int) -> Iterator[tuple[ProcessPoolExecutor, _Counter]]:
+    """A pool whose processes end at once when the block is left by an exception, and what they count up."""
     others = set(active_children())
     # Spawned, not forked: threads (a progress bar, BLAS) do not survive a fork.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_in_worker)
+    context = get_context("spawn")
+    counter = context.Value("q", 0)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_in_worker, initargs=(counter,))
     try:
-        yield pool
+        yield pool, counter
     except BaseException:
         for process in set(active_children()) - others:
             process.terminate()
@@ -151,10 +170,47 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_worker() -> None:
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold interrupts back while processes start, which would complain if they were left half started.
+
+    Processes inherit the block; the handler is for the threads that do not have it.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    held: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if held and callable(handler):
+            handler(signal.SIGINT, None)
+
+
+def _in_worker(counter: _Counter) -> None:
     """Leave interrupts to the parent, and end with it however it ends."""
+    global _counter  # noqa: PLW0603 - an initializer has no other way to hand on what a process can only inherit
+    _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _carry_out_there(job: _Job) -> Run:
+    counted = 0
+
+    def count(part: float) -> None:
+        nonlocal counted
+        more = int(part * _PARTS) - counted
+        counted += more
+        if _counter is not None:
+            with _counter.get_lock():
+                _counter.value += more
+
+    return _carry_out(job, count)
 
 
 def _end_with_parent() -> None:

@@ -1,5 +1,7 @@
 """One run: a trace, a policy and a seed, played to the end and measured."""
 
+from collections.abc import Callable
+
 import numpy as np
 from msgspec.structs import replace
 
@@ -30,8 +32,11 @@ def run(
     backoff: Backoff | None = None,
     cache_bytes: int = CACHE_BYTES,
     label: str = "",
+    progress: Callable[[float], None] = lambda part: None,
 ) -> Run:
     """Play ``trace`` under ``policy`` and return what was measured; ``label`` stands for the policy in the result.
+
+    ``progress`` is told the part of the tasks that have arrived, from 0 to 1, about a hundred times.
 
     An untimed trace is played by the published protocol: `arrivals` in random order up to ``fill_ratio``, no
     departures, and a task that fits nowhere is dropped. In a timed one tasks arrive and leave when the trace says,
@@ -49,12 +54,16 @@ def run(
     world.apply(WorkloadExpected(workload))
     engine.prove()
     tally, load, time = Tally(engine, workload), LoadCurve(), TimeCurve()
-    for step in world.steps():
+    often = max(1, len(tasks) // 100)
+    for i, step in enumerate(world.steps()):
         tally.take(step)
+        if i % often == 0:
+            progress(tally.arrivals / len(tasks))
         if trace.timed:
             time.take(step.now, tally.gauge)
         else:
             load.take(tally)
+    progress(1.0)
     return _result(trace, label or policy.name, seed, world.cpu_s, tally, load, time)
 
 
