@@ -1,7 +1,5 @@
 """The change log: which rows changed in which column group, in order. Positions only rise."""
 
-from collections.abc import Iterable
-
 from pilotage.kernel.plugin import Group
 
 Position = list[int]
@@ -18,12 +16,14 @@ class ChangeLog:
     def __init__(self, keep: int = 4096) -> None:
         self.version = 0
         self.keep = keep
+        self.last: tuple[int, tuple[int, ...]] | None = None
+        """The newest entry, (row, groups); None if it was one for all rows."""
         self.ends = [0] * len(Group)
         """Position behind the newest entry of each group."""
         self._rows: list[list[int]] = [[] for _ in Group]
         self._base = [0] * len(Group)
 
-    def append(self, row: int, groups: Iterable[int]) -> None:
+    def append(self, row: int, groups: tuple[int, ...]) -> None:
         """Record that ``row`` changed in each of ``groups``."""
         for group in groups:
             rows = self._rows[group]
@@ -33,6 +33,7 @@ class ChangeLog:
                 drop = len(rows) - self.keep
                 del rows[:drop]
                 self._base[group] += drop
+        self.last = (row, groups)
         self.version += 1
 
     def append_all(self, group: int) -> None:
@@ -40,7 +41,13 @@ class ChangeLog:
         self.ends[group] += 1
         self._base[group] = self.ends[group]
         self._rows[group].clear()
+        self.last = None
         self.version += 1
+
+    def position(self, groups: tuple[int, ...]) -> Position:
+        """Return the position of a consumer of ``groups`` that has read everything."""
+        ends = self.ends
+        return [ends[group] for group in groups]
 
     def since(self, groups: tuple[int, ...], position: Position) -> list[int] | None:
         """Return the rows changed after ``position`` (may repeat), or None for all, and move ``position`` to now."""

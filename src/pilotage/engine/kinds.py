@@ -17,7 +17,7 @@ from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes, Rows, blocks
 from pilotage.kernel.plugin import Filter, Group, Scorer
 from pilotage.kernel.policy import Policy
-from pilotage.kernel.ties import first, heap, seeded_random
+from pilotage.kernel.ties import first, heap, places, seeded_random
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
@@ -31,6 +31,10 @@ class Rejection(NamedTuple):
 
 Key = tuple[Hashable, ...]
 """The fragments of a task, one per row plugin of the policy, None where the plugin has nothing to say."""
+
+
+Readers = tuple[list[FilterMemo], list[ScoreMemo], bool]
+"""Memos that read some column groups, and whether any of their scorers has a normaliser."""
 
 
 class Choice(NamedTuple):
@@ -64,7 +68,9 @@ class Kind:
         self._groups = tuple(sorted({Group.NODE, *(group for memo in self.memos for group in memo.groups)}))
         self._position = [-1] * len(self._groups)
         self._version = -1
-        self._readers: dict[tuple[int, ...], tuple[list[FilterMemo], list[ScoreMemo]]] = {}
+        self._readers: dict[tuple[int, ...], Readers] = {}
+        self._places: IntArray | None = None
+        """Place of each row among the feasible ones, as long as those are the same."""
         self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
@@ -85,18 +91,32 @@ class Kind:
         """Bring feasible rows and totals up to the state's version."""
         if self._version == state.version:
             return
+        log = state.log
         try:
-            self._catch_up(state)
+            if log.version == self._version + 1 and log.last is not None and len(self.total) >= state.columns.rows:
+                self._step(state, *log.last)
+            else:
+                self._catch_up(state)
         except BaseException:
             self._position = [-1] * len(self._groups)
             self._version = -1
             raise
         self._version = state.version
 
+    def _step(self, state: State, row: int, groups: tuple[int, ...]) -> None:
+        """Catch up with a single change: the common case in a run of equal tasks."""
+        filters, scorers, rescored = self._reading(groups)
+        for mask in filters:
+            mask.step(state, row)
+        for memo in scorers:
+            memo.step(state, row)
+        self._position = state.log.position(self._groups)
+        self._patch_few(state, [row], rescored)
+
     def _catch_up(self, state: State) -> None:
         log = state.log
         stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
-        filters, scorers = self._reading(stirred)
+        filters, scorers, rescored = self._reading(stirred)
         for mask in filters:
             mask.refresh(state)
         for memo in scorers:
@@ -106,7 +126,6 @@ class Kind:
             self.feasible = np.zeros(state.columns.rows, np.bool_)
             self.total = _zeros(state.columns.rows, self.exact)
             changed = None
-        rescored = any(memo.normaliser is not None for memo in scorers)
         if changed is None:
             self._rebuild(state)
         elif len(changed) > FEW:
@@ -114,15 +133,15 @@ class Kind:
         elif changed:
             self._patch_few(state, changed, rescored)
 
-    def _reading(self, groups: tuple[int, ...]) -> tuple[list[FilterMemo], list[ScoreMemo]]:
-        """Return the memos that read any of ``groups``; the others are up to date as long as this kind was."""
+    def _reading(self, groups: tuple[int, ...]) -> Readers:
+        """Return the memos that read any of ``groups``; the others are as up to date as this kind was."""
         found = self._readers.get(groups)
         if found is None:
             wanted = set(groups)
-            found = self._readers[groups] = (
-                [memo for memo in self.filters if wanted.intersection(memo.groups)],
-                [memo for memo in self.scorers if wanted.intersection(memo.groups)],
-            )
+            filters = [memo for memo in self.filters if wanted.intersection(memo.groups)]
+            scorers = [memo for memo in self.scorers if wanted.intersection(memo.groups)]
+            rescored = any(memo.normaliser is not None for memo in scorers)
+            found = self._readers[groups] = (filters, scorers, rescored)
         return found
 
     def _rebuild(self, state: State) -> None:
@@ -132,6 +151,7 @@ class Kind:
         for memo in self.filters:
             feasible &= memo.values[:n]
         self.count = int(np.count_nonzero(feasible))
+        self._places = None
         self._bounds = self._find_bounds(n)
         self._sum_up_all(n)
 
@@ -166,6 +186,8 @@ class Kind:
 
     def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
         """Find the bounds anew if they may have moved; if they have, sum up all rows and return True."""
+        if flipped:
+            self._places = None
         if not (self._normalised and (flipped or rescored)):
             return False
         bounds = self._find_bounds(state.columns.n)
@@ -223,7 +245,7 @@ class Kind:
         row = int(total.argmax())
         score = total.item(row)
         if self.tie != "first" or not state.in_order:
-            row = self._settle(state, np.flatnonzero(total == score), self.feasible[: state.columns.n], task, seed)
+            row = self._settle(state, (total == score).nonzero()[0], task, seed)
         return Choice(row, score, self.count)
 
     def _choose_freely(self, state: State, task: Task, now: float, seed: int) -> Choice:
@@ -245,9 +267,7 @@ class Kind:
             low, high = raw.min().item(), raw.max().item()
             total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, low, high))
         score = total.max().item()
-        feasible: BoolArray = np.zeros(columns.n, np.bool_)
-        feasible[rows] = True
-        return Choice(self._settle(state, rows[total == score], feasible, task, seed), score, len(rows))
+        return Choice(self._settle(state, rows[total == score], task, seed, rows), score, len(rows))
 
     def _freely_feasible(self, state: State, task: Task, now: float, seed: int) -> IntArray:
         rows = np.flatnonzero(self.feasible[: state.columns.n])
@@ -257,15 +277,20 @@ class Kind:
                 rows = rows[plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
         return rows
 
-    def _settle(self, state: State, best: IntArray, feasible: BoolArray, task: Task, seed: int) -> int:
+    def _settle(self, state: State, best: IntArray, task: Task, seed: int, feasible: IntArray | None = None) -> int:
+        """Choose among ``best`` rows by the tie rule; ``feasible`` rows, if they are not those of this kind."""
         if len(best) == 1:
-            return int(best[0])
+            return best.item(0)
         columns = state.columns
         if self.tie == "first":
             return first(best, columns.order)
-        if self.tie == "heap":
-            return heap(best, feasible, columns.order, state.in_order)
-        return seeded_random(best, columns.name_hash, seed, task.id)
+        if self.tie == "seeded-random":
+            return seeded_random(best, columns.name_hash, seed, task.id)
+        if feasible is not None:
+            return heap(best, places(feasible, columns.order))
+        if self._places is None:
+            self._places = places(np.flatnonzero(self.feasible[: columns.n]), columns.order)
+        return heap(best, self._places)
 
     def rejection(self, state: State, task: Task, now: float, seed: int) -> Rejection:
         """Return why no node will do, each node under the first filter that refuses it, and what may cure that."""

@@ -56,6 +56,21 @@ class Memo(Generic[Values]):
             raise
         return True
 
+    def step(self, state: State, row: int) -> None:
+        """`refresh` when all that happened since the version before is that ``row`` changed."""
+        log = state.log
+        if self.version != log.version - 1 or not self.few or len(self.values) < state.columns.rows:
+            self.refresh(state)
+            return
+        try:
+            self.values[row] = self.answer_row(state, row)
+        except BaseException:
+            self.forget()
+            raise
+        self.evaluated += 1
+        self.version = log.version
+        self.position = log.position(self.groups)
+
     def forget(self) -> None:
         """Trust no answer any more: the next refresh asks for every row."""
         self.version = -1

@@ -169,7 +169,7 @@ class State:
 
     def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...]) -> None:
         c, share = self.columns, task.spec.gpu_share
-        used, capacity = c.used[:, row].tolist(), c.capacity[:, row].tolist()
+        used, capacity = c.amounts_of(row)
         for name, amount in task.spec.demand.items():
             i = c.resources.get(name)
             if amount and name != "gpu" and (i is None or used[i] + amount > capacity[i]):

@@ -74,6 +74,8 @@ class Columns:
         self.label_values: dict[str, Codes[str]] = {}
         self.ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
         self.workload: Workload | None = None
+        self._read_row = -1
+        self._read: tuple[list[int], list[int]] = ([], [])
         self._counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
         self._counts: dict[str, dict[Hashable, IntArray]] = {}
 
@@ -94,6 +96,7 @@ class Columns:
 
     def write_node(self, row: int, node: Node, order: int) -> None:
         """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
+        self._read_row = -1
         self.names[row] = node.name
         self.row_of[node.name] = row
         self.alive[row] = True
@@ -115,6 +118,7 @@ class Columns:
 
     def clear_row(self, row: int) -> None:
         """Make ``row`` blank. No task may be on it."""
+        self._read_row = -1
         del self.row_of[self.names[row]]
         self.names[row] = ""
         self.capacity[:, row] = 0
@@ -148,6 +152,7 @@ class Columns:
 
     def add_task(self, row: int, spec: TaskSpec, demand: IntArray, gpus: tuple[int, ...], sign: int) -> None:
         """Take (``sign`` 1) or give back (``sign`` -1) what a task of ``spec`` uses of ``row``; its own inverse."""
+        self._read_row = -1
         if sign > 0:
             self.used[: len(demand), row] += demand
         else:
@@ -167,6 +172,13 @@ class Columns:
             del addresses[port.address]
         if not addresses:
             del users[row]
+
+    def amounts_of(self, row: int) -> tuple[list[int], list[int]]:
+        """Return what is used of a row and its capacity, by resource index; read once for all who ask in turn."""
+        if self._read_row != row:
+            self._read_row = row
+            self._read = self.used[:, row].tolist(), self.capacity[:, row].tolist()
+        return self._read
 
     # -- counters ------------------------------------------------------------------------------------------------
 
@@ -198,6 +210,7 @@ class Columns:
         """Return the index of a resource, adding it (capacity 0 everywhere) if no node named it before."""
         index = self.resources.get(name)
         if index is None:
+            self._read_row = -1
             index = self.resources[name] = len(self.resources)
             self.capacity = longer(self.capacity, index + 1, axis=0)
             self.used = longer(self.used, index + 1, axis=0)

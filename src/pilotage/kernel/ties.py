@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from pilotage.kernel.arrays import BoolArray, IntArray, UintArray
+from pilotage.kernel.arrays import IntArray, UintArray
 from pilotage.kernel.hashing import key_hash, random_numbers
 
 Tie = Literal["first", "heap", "seeded-random"]
@@ -17,22 +17,27 @@ def first(best: IntArray, order: IntArray) -> int:
     return int(best[order[best].argmin()])
 
 
-def heap(best: IntArray, feasible: BoolArray, order: IntArray, in_order: bool) -> int:
-    """Return the row that kube-scheduler 1.35 takes among ``best`` rows of the ``feasible`` ones (bool[n]).
+def places(feasible: IntArray, order: IntArray) -> IntArray:
+    """Return the place, from 1, of each row in the list of ``feasible`` rows in node order; 0 of any other row."""
+    place = np.zeros(len(order), np.int64)
+    place[feasible[order[feasible].argsort(kind="stable")]] = np.arange(1, len(feasible) + 1)
+    return place
+
+
+def heap(best: IntArray, places: IntArray) -> int:
+    """Return the row that kube-scheduler 1.35 takes among ``best`` rows; ``places`` from `places`.
 
     That release builds a binary heap over the feasible list in node order and takes its root, so equal scores are
     settled by the mechanics of the heap: with k counted from 1 in the feasible list, the winner is the first of the
     best in the preorder of the implicit tree, which is the smallest pair (k << (W - L), L), L the bit length of k
-    and W the largest L. ``in_order`` says that rows stand in node order already.
+    and W the largest L.
     """
-    if in_order:
-        place = best + 1 if feasible.all() else np.cumsum(feasible, dtype=np.int32)[best].astype(np.int64)
-    else:
-        rows = np.flatnonzero(feasible)
-        place = np.searchsorted(np.sort(order[rows]), order[best]) + 1
-    length = np.frexp(place.astype(np.float64))[1].astype(np.int64)
-    width = int(length.max())
-    return int(best[((place << (width - length)) * 64 + length).argmin()])
+    place = places.take(best)
+    length = np.frexp(place)[1]
+    key = place << (int(length.max()) - length)
+    key <<= 6
+    key += length
+    return best.item(key.argmin())
 
 
 def seeded_random(best: IntArray, name_hash: UintArray, seed: int, task_id: str) -> int:

@@ -61,7 +61,7 @@ class Allocated(Scorer):
         return total // np.maximum(weights - lacking, 1)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
-        used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
+        used, capacities = columns.amounts_of(row)
         total = weights = 0
         for resource, amount, weight in fragment:
             i = columns.resources.get(resource)

@@ -55,7 +55,7 @@ class Balanced(Scorer):
         return even
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
-        used, capacities = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
+        used, capacities = columns.amounts_of(row)
         fractions = []
         for resource, amount in fragment:
             i = columns.resources.get(resource)

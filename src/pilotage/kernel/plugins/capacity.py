@@ -32,7 +32,7 @@ class Capacity(Filter):
         return fits
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
-        used, capacity = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
+        used, capacity = columns.amounts_of(row)
         for name, amount in fragment:
             i = columns.resources.get(name)
             if i is None or used[i] + amount > capacity[i]:
