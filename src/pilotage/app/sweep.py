@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
+from pilotage.app.allocator import keep_freed_memory
 from pilotage.app.policy_files import load_policy
 from pilotage.engine.engine import CACHE_BYTES
 from pilotage.engine.waiting import Backoff
@@ -195,6 +196,7 @@ def _in_worker(counter: _Counter) -> None:
     """Leave interrupts to the parent, and end with it however it ends."""
     global _counter  # noqa: PLW0603 - an initializer has no other way to hand on what a process can only inherit
     _counter = counter
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

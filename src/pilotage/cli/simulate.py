@@ -85,9 +85,11 @@ def simulate(
     """
     import msgspec
 
+    from pilotage.app.allocator import keep_freed_memory
     from pilotage.app.config import load_config
     from pilotage.app.sweep import sweep
 
+    keep_freed_memory()
     settings = load_config(config).settings
     plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers)
     if plot is not None:
