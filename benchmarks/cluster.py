@@ -3,7 +3,7 @@
 import numpy as np
 
 from pilotage import Node, Policy, Taint, Task, TaskSpec
-from pilotage.engine.engine import Engine
+from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.model.events import NodeAdded, TaskPlaced
 from pilotage.model.node import ZONE_LABEL, TaintEffect
 from pilotage.model.task import Expression, Operator, Preference, Term, Toleration
@@ -35,9 +35,11 @@ def spec(kind: int) -> TaskSpec:
     )
 
 
-def cluster(policy: Policy, nodes: int, tasks_per_node: int = 0, seed: int = 0) -> Engine:
+def cluster(
+    policy: Policy, nodes: int, tasks_per_node: int = 0, seed: int = 0, cache_bytes: int = CACHE_BYTES
+) -> Engine:
     """Return an engine with ``nodes`` nodes and as many tasks per node placed from outside, shuffled by ``seed``."""
-    engine = Engine(policy, seed=seed)
+    engine = Engine(policy, seed=seed, cache_bytes=cache_bytes)
     for i in range(nodes):
         engine.apply(NodeAdded(node(i)))
     rng = np.random.default_rng(seed)

@@ -382,14 +382,18 @@ class Kinds:
     def _make(self, key: Key) -> Kind:
         while len(self._by_key) > 1 and self.nbytes > self.budget_bytes:
             self._drop(next(iter(self._by_key.values())))
-        filters, scorers = [], []
-        for i, plugin in enumerate(self._filters):
-            if key[i] is not None:
-                filters.append(self._filter_memos.setdefault((i, key[i]), FilterMemo(plugin, key[i])))
-        for i, (scorer, weight) in enumerate(self._scorers):
-            fragment = key[len(self._filters) + i]
-            if fragment is not None:
-                scorers.append(self._score_memos.setdefault((i, fragment), ScoreMemo(scorer, fragment, weight)))
+        filters = [
+            self._filter_memos.get((i, fragment)) or FilterMemo(i, plugin, fragment)
+            for i, (plugin, fragment) in enumerate(zip(self._filters, key, strict=False))
+            if fragment is not None
+        ]
+        scorers = [
+            self._score_memos.get((i, fragment)) or ScoreMemo(i, scorer, fragment, weight)
+            for i, ((scorer, weight), fragment) in enumerate(zip(self._scorers, key[len(self._filters) :], strict=True))
+            if fragment is not None
+        ]
+        self._filter_memos.update((memo.at, memo) for memo in filters)
+        self._score_memos.update((memo.at, memo) for memo in scorers)
         self._made += 1
         kind = self._by_key[key] = Kind(self._made, key, self.policy, filters, scorers)
         self._bytes_per_row += kind.bytes_per_row
@@ -403,8 +407,17 @@ class Kinds:
         for spec in kind.specs:
             del self._by_spec[spec]
         self._bytes_per_row -= kind.bytes_per_row
-        for memo in kind.memos:
-            memo.users -= 1
-            self._bytes_per_row -= 0 if memo.users else memo.values.itemsize
-        self._filter_memos = {at: memo for at, memo in self._filter_memos.items() if memo.users}
-        self._score_memos = {at: memo for at, memo in self._score_memos.items() if memo.users}
+        for mask in kind.filters:
+            if self._left(mask):
+                del self._filter_memos[mask.at]
+        for memo in kind.scorers:
+            if self._left(memo):
+                del self._score_memos[memo.at]
+
+    def _left(self, memo: FilterMemo | ScoreMemo) -> bool:
+        """Note that a kind has left ``memo``; return whether it was the last one."""
+        memo.users -= 1
+        if memo.users:
+            return False
+        self._bytes_per_row -= memo.values.itemsize
+        return True

@@ -24,9 +24,12 @@ Values = TypeVar("Values", bound=NDArray[np.generic])
 class Memo(Generic[Values]):
     """One plugin's answers for one fragment: ``values[row]``, right for the state version ``version``."""
 
-    __slots__ = ("evaluated", "few", "fragment", "groups", "position", "users", "values", "version")
+    __slots__ = ("at", "evaluated", "few", "fragment", "groups", "position", "users", "values", "version")
 
-    def __init__(self, reads: tuple[str, ...], fragment: Hashable, few: int, values: Values) -> None:
+    def __init__(
+        self, plugin_number: int, reads: tuple[str, ...], fragment: Hashable, few: int, values: Values
+    ) -> None:
+        self.at = (plugin_number, fragment)
         self.fragment = fragment
         self.groups = groups_of(reads)
         self.few = few
@@ -111,9 +114,9 @@ class FilterMemo(Memo[BoolArray]):
 
     __slots__ = ("plugin",)
 
-    def __init__(self, plugin: Filter, fragment: Hashable) -> None:
+    def __init__(self, number: int, plugin: Filter, fragment: Hashable) -> None:
         few = FEW if type(plugin).mask_row is not Filter.mask_row else 0
-        super().__init__(plugin.reads, fragment, few, np.zeros(0, np.bool_))
+        super().__init__(number, plugin.reads, fragment, few, np.zeros(0, np.bool_))
         self.plugin = plugin
 
     def answer(self, nodes: Nodes) -> BoolArray:
@@ -128,10 +131,10 @@ class ScoreMemo(Memo[ScoreArray]):
 
     __slots__ = ("normaliser", "plugin", "weight")
 
-    def __init__(self, plugin: Scorer, fragment: Hashable, weight: int) -> None:
+    def __init__(self, number: int, plugin: Scorer, fragment: Hashable, weight: int) -> None:
         few = FEW if type(plugin).score_row is not Scorer.score_row else 0
         values: ScoreArray = np.zeros(0, f"i{plugin.bits // 8}" if plugin.exact else "f8")
-        super().__init__(plugin.reads, fragment, few, values)
+        super().__init__(number, plugin.reads, fragment, few, values)
         self.plugin = plugin
         self.normaliser = plugin.normaliser
         self.weight = weight
