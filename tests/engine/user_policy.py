@@ -65,4 +65,5 @@ USER_RULES = Rules(
     group_scorers=[(_spread, reference.min_max, 2)],
     tie="seeded-random",
     filters={"below_half": _below_half, **reference.FILTERS, "not_the_last_letter": _not_the_last_letter},
+    timed=frozenset({"not_the_last_letter"}),
 )

@@ -66,7 +66,7 @@ class World:
         self.displaced: list[tuple[str, str]] = []
         self.tasks: dict[str, Task] = {}
         self.over: set[str] = set()
-        self.now = 0.0
+        self.now = self._decided_at = 0.0
         self._submitted = 0
         self._decided = 0
 
@@ -119,6 +119,9 @@ class World:
 
     def decide(self, budget: int | None = None) -> list[Effect]:
         """Decide as the engine does, and compare effect by effect."""
+        if self.now > self._decided_at:
+            self._decided_at = self.now
+            self._wake({"time"})
         for entry in self.waiting.values():
             if entry.place == "backoff" and entry.due <= self.now:
                 entry.place = "active"
@@ -150,7 +153,7 @@ class World:
             if self.engine.retry:
                 entry.place, entry.rejected_at = "unschedulable", self.now
                 entry.attempts += 1
-                entry.cures = {"node added"}.union(*(CURES.get(name, ANYTHING) for name, _ in outcome.rejections))
+                entry.cures = {"node added"}.union(*(self._cures_of(name) for name, _ in outcome.rejections))
             else:
                 del self.waiting[task.id]
                 self.over.add(task.id)
@@ -204,6 +207,9 @@ class World:
         entry = self._enter(task, "active", attempts)
         if attempts:
             self._rouse(entry)
+
+    def _cures_of(self, name: str) -> set[str]:
+        return CURES.get(name, ANYTHING | {"time"} if name in self.rules.timed else ANYTHING)
 
     def _wake(self, cures: set[str]) -> None:
         for entry in self.waiting.values():

@@ -447,6 +447,8 @@ class Rules:
     tie: str = "first"
     devices: DeviceChoice = tightest
     filters: dict[str, FilterRule] = field(default_factory=lambda: dict(FILTERS))
+    timed: frozenset[str] = frozenset()
+    """Filters that may look at the clock."""
 
 
 POLICIES: dict[str, Rules] = {
