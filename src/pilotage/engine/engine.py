@@ -7,12 +7,13 @@ equal effects, byte for byte.
 from collections.abc import Callable
 from typing import Any
 
-from pilotage.engine.kinds import Kinds, Rejection
+from pilotage.engine.cycle import Cycle
+from pilotage.engine.kinds import Kinds
 from pilotage.engine.state import State
 from pilotage.engine.story import Story
 from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
 from pilotage.kernel.policy import Policy
-from pilotage.model.effects import Bind, Decision, Displaced, Effect, Reject
+from pilotage.model.effects import Bind, Displaced, Effect, Reject
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
@@ -56,9 +57,9 @@ class Engine:
         self.state = State((*policy.filters, *scorers))
         self.room = WaitingRoom(policy.order, backoff or Backoff())
         self.kinds = Kinds(policy, self.state.columns, cache_bytes)
+        self.cycle = Cycle(policy, self.state, self.kinds, seed)
         self.story = Story()
         self._plugins = (*policy.filters, *scorers, policy.devices)
-        self._digest = policy.digest
         self._seq = 0
         self._decided_at = -1.0
         self._effects: list[Effect] = []
@@ -187,54 +188,20 @@ class Engine:
         return effects
 
     def _decide_one(self, waiting: Waiting, now: float) -> None:
-        task, state = waiting.task, self.state
-        kind = self.kinds.of(task)
-        choice = kind.choose(state, task, now, self.seed)
-        if choice.row < 0:
-            self._reject(waiting, kind.number, kind.rejection(state, task, now, self.seed), now)
-            return
-        gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed) if task.spec.gpus else ()
-        node = state.columns.names[choice.row]
-        version = state.version
-        state.place(task, choice.row, gpus)
-        if waiting.attempts:
-            self._attempts[task.id] = waiting.attempts
-        self._seq += 1
-        decision = Decision(
-            seq=self._seq,
-            now=now,
-            task_id=task.id,
-            version=version,
-            kind=kind.number,
-            policy=self._digest,
-            tie=kind.tie,
-            feasible=choice.feasible,
-            node=node,
-            gpus=gpus,
-            score=choice.score,
-        )
-        self._effects.append(Bind(task.id, node, gpus, decision))
-        self._tell(now, task.id, "assumed", node)
-        self.room.cured(Cure.TASK_CAME, now)
-
-    def _reject(self, waiting: Waiting, kind: int, rejection: Rejection, now: float) -> None:
         task = waiting.task
+        decision, cures = self.cycle.decide(task, self._seq + 1, now)
         self._seq += 1
-        decision = Decision(
-            seq=self._seq,
-            now=now,
-            task_id=task.id,
-            version=self.state.version,
-            kind=kind,
-            policy=self._digest,
-            tie=self.policy.tie,
-            feasible=0,
-            rejections=rejection.reasons,
-        )
+        if decision.node:
+            if waiting.attempts:
+                self._attempts[task.id] = waiting.attempts
+            self._effects.append(Bind(task.id, decision.node, decision.gpus, decision))
+            self._tell(now, task.id, "assumed", decision.node)
+            self.room.cured(Cure.TASK_CAME, now)
+            return
         self._effects.append(Reject(task.id, not self.retry, decision))
-        self._tell(now, task.id, "rejected" if self.retry else "dropped", rejection.reasons)
+        self._tell(now, task.id, "rejected" if self.retry else "dropped", decision.rejections)
         if self.retry:
-            self.room.reject(waiting, rejection.cures, now)
+            self.room.reject(waiting, cures, now)
 
     def prove(self) -> None:
         """Raise `InvalidInput` when a plugin of the policy lacks something without which it can not decide."""

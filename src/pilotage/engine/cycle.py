@@ -1,0 +1,54 @@
+"""The decider ``cycle``: one task at a time, each on the state that the one before left.
+
+::
+
+    kind ─▶ filter ─▶ score ─▶ select ─▶ reserve (GPUs) ─▶ place ─▶ decision
+               └─▶ no node: count who refused what, and what may cure it
+"""
+
+from pilotage.engine.kinds import Kinds
+from pilotage.engine.state import State
+from pilotage.kernel.policy import Policy
+from pilotage.model.effects import Decision
+from pilotage.model.events import Cure
+from pilotage.model.task import Task
+
+
+class Cycle:
+    """Decides tasks by a policy; places them in the state and returns the records."""
+
+    def __init__(self, policy: Policy, state: State, kinds: Kinds, seed: int) -> None:
+        self.policy = policy
+        self.state = state
+        self.kinds = kinds
+        self.seed = seed
+        self._digest = policy.digest
+
+    def decide(self, task: Task, seq: int, now: float) -> tuple[Decision, Cure]:
+        """Place ``task`` on the best node, or say why none will do and what may cure that; nothing is half done."""
+        state = self.state
+        kind = self.kinds.of(task)
+        choice = kind.choose(state, task, now, self.seed)
+        if choice.row < 0:
+            rejection = kind.rejection(state, task, now, self.seed)
+            node, gpus, reasons, cures = "", (), rejection.reasons, rejection.cures
+        else:
+            gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed) if task.spec.gpus else ()
+            node, reasons, cures = state.columns.names[choice.row], (), Cure(0)
+        decision = Decision(
+            seq=seq,
+            now=now,
+            task_id=task.id,
+            version=state.version,
+            kind=kind.number,
+            policy=self._digest,
+            tie=kind.tie,
+            feasible=choice.feasible,
+            node=node,
+            gpus=gpus,
+            score=choice.score,
+            rejections=reasons,
+        )
+        if node:
+            state.place(task, choice.row, gpus)
+        return decision, cures
