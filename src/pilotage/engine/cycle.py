@@ -29,11 +29,13 @@ class Cycle:
         state = self.state
         kind = self.kinds.of(task)
         choice = kind.choose(state, task, now, self.seed)
+        gpus: tuple[int, ...] = ()
         if choice.row < 0:
             rejection = kind.rejection(state, task, now, self.seed)
-            node, gpus, reasons, cures = "", (), rejection.reasons, rejection.cures
+            node, reasons, cures = "", rejection.reasons, rejection.cures
         else:
-            gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed) if task.spec.gpus else ()
+            if task.spec.gpus:
+                gpus = self.policy.devices.choose(task, state.columns, choice.row, self.seed)
             node, reasons, cures = state.columns.names[choice.row], (), Cure(0)
         decision = Decision(
             seq=seq,

@@ -6,24 +6,28 @@ from pilotage.engine.engine import Engine
 from pilotage.engine.state import State
 from pilotage.model.amounts import WHOLE_GPU
 
+Problem = tuple[str, str]
+"""(key of the object, what is wrong)."""
+
 
 class Broken(AssertionError):  # noqa: N818 - reads as a statement
     """An invariant does not hold; the message says which, for what, and that object's story."""
 
 
 def validate(engine: Engine) -> None:
-    """Raise `Broken` unless every invariant holds: amounts, GPU shares, ports, places of tasks, waiting room."""
-    problems = [*_amounts(engine.state), *_places(engine.state), *_waiting(engine)]
+    """Raise `Broken` unless every invariant holds: amounts, GPUs, ports, counters, places, nodes, waiting room."""
+    state = engine.state
+    problems = [*_amounts(state), *_counters(state), *_places(state), *_nodes(state), *_waiting(engine)]
     if problems:
         key, text = problems[0]
         story = "\n  ".join(str(line) for line in engine.story.of(key))
         raise Broken(f"{text}\nstory of {key}:\n  {story}")
 
 
-def _amounts(state: State) -> list[tuple[str, str]]:
+def _amounts(state: State) -> list[Problem]:
     """What tasks use must be what is counted, and GPUs must hold what was not given away."""
     columns = state.columns
-    problems: list[tuple[str, str]] = []
+    problems: list[Problem] = []
     used = np.zeros_like(columns.used[:, : columns.n])
     free = np.where(np.arange(len(columns.gpu_free))[:, None] < columns.gpu_count[: columns.n], WHOLE_GPU, 0)
     ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
@@ -46,7 +50,49 @@ def _amounts(state: State) -> list[tuple[str, str]]:
     return problems
 
 
-def _places(state: State) -> list[tuple[str, str]]:
+def _counters(state: State) -> list[Problem]:
+    """Every counter must hold what a recount finds."""
+    columns, problems = state.columns, []
+    for name, key_of in columns.counters.items():
+        recount: dict[tuple[object, int], int] = {}
+        for placement in state.placements.values():
+            key = key_of(placement.task.spec)
+            for filed in (key, None) if key is not None else ():
+                recount[filed, placement.row] = recount.get((filed, placement.row), 0) + 1
+        for key in {*columns.count_keys(name), *(key for key, _ in recount)}:
+            counts = columns.counts(name, key)
+            wrong = [row for row in range(columns.n) if counts[row] != recount.get((key, row), 0)]
+            problems += [(columns.names[row], f"counter {name}, key {key}: row {row} is miscounted") for row in wrong]
+    return problems
+
+
+def _nodes(state: State) -> list[Problem]:
+    """The columns must say what the nodes say."""
+    columns, problems = state.columns, []
+    for name, node in state.nodes.items():
+        row = columns.row_of.get(name, -1)
+        labels = {
+            key: columns.label_values[key].values[column[row] - 1]
+            for key, column in columns.labels.items()
+            if column[row]
+        }
+        told = (
+            {resource: columns.capacity.item(i, row) for resource, i in columns.resources.items()},
+            (columns.gpu_count.item(row), columns.models.values[columns.gpu_model.item(row)]),
+            (columns.taints.values[columns.taint_set.item(row)], columns.cordoned.item(row), labels),
+        )
+        meant = (
+            {resource: node.capacity.get(resource, 0) for resource in columns.resources},
+            (node.gpus, node.gpu_model),
+            (node.taints, node.cordoned, dict(node.labels)),
+        )
+        problems += [
+            (name, f"node {name!r}: columns say {a}, it says {b}") for a, b in zip(told, meant, strict=True) if a != b
+        ]
+    return problems
+
+
+def _places(state: State) -> list[Problem]:
     """Every task is on one living node, every node in one row, and blank rows are blank."""
     columns, problems = state.columns, []
     for task_id, placement in state.placements.items():
@@ -67,7 +113,7 @@ def _places(state: State) -> list[tuple[str, str]]:
     return problems
 
 
-def _waiting(engine: Engine) -> list[tuple[str, str]]:
+def _waiting(engine: Engine) -> list[Problem]:
     """No task both waits and runs, and each is where its entry says."""
     problems = []
     places = {"active": 0, "backoff": 0, "unschedulable": 0, "gated": 0}
@@ -77,4 +123,5 @@ def _waiting(engine: Engine) -> list[tuple[str, str]]:
             problems.append((waiting.task.id, f"task {waiting.task.id!r} waits and is placed"))
     if places["active"] != engine.room.active:
         problems.append(("room", f"{places['active']} tasks are active, {engine.room.active} are counted"))
+    problems += [(task_id, f"task {task_id!r} waits where nothing can wake it") for task_id in engine.room.lost()]
     return problems

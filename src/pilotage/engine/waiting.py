@@ -157,6 +157,16 @@ class WaitingRoom:
         self._leave(waiting)
         return True
 
+    def lost(self) -> list[str]:
+        """Return the tasks that their place does not list, so that they could never leave it: there are none."""
+        listed: dict[Place, set[str]] = {
+            "active": {entry[3] for entry in self._active if self._current(entry, "active")},
+            "backoff": {entry[3] for entry in self._sitting_out if self._current(entry, "backoff")},
+            "unschedulable": {task_id for asleep in self._asleep.values() for task_id in asleep},
+            "gated": {waiting.task.id for waiting in self if waiting.place == "gated"},
+        }
+        return [waiting.task.id for waiting in self if waiting.task.id not in listed[waiting.place]]
+
     def _wake(self, waiting: Waiting, now: float) -> None:
         due = waiting.rejected_at + self._backoff.after(waiting.attempts) if waiting.attempts else now
         if due <= now:

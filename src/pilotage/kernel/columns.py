@@ -76,7 +76,8 @@ class Columns:
         self.workload: Workload | None = None
         self._read_row = -1
         self._read: tuple[list[int], list[int]] = ([], [])
-        self._counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
+        self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
+        """By name, the function that files a task's spec under a key."""
         self._counts: dict[str, dict[Hashable, IntArray]] = {}
 
     @property
@@ -159,7 +160,7 @@ class Columns:
             self.used[: len(demand), row] -= demand
         for gpu in gpus:
             self.gpu_free[gpu, row] -= sign * spec.gpu_share
-        for name, key_of in self._counters.items():
+        for name, key_of in self.counters.items():
             self._count(name, key_of(spec), row, sign)
         for port in spec.ports:
             self._add_port(row, port, sign)
@@ -187,13 +188,17 @@ class Columns:
 
         Must be called before the first task is placed.
         """
-        if name not in self._counters:
-            self._counters[name] = key_of
+        if name not in self.counters:
+            self.counters[name] = key_of
             self._counts[name] = {}
 
     def counts(self, name: str, key: Hashable) -> IntArray:
         """Tasks with ``key`` on each row, int64[rows]; key None stands for all counted tasks together."""
         return self._counts[name].get(key, np.zeros(self.rows, np.int64))
+
+    def count_keys(self, name: str) -> list[Hashable]:
+        """Return the keys under which counter ``name`` has ever filed a task, and None."""
+        return list(self._counts[name])
 
     def _count(self, name: str, key: Hashable, row: int, sign: int) -> None:
         if key is None:

@@ -9,7 +9,6 @@ from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.engine.waiting import Backoff
 from pilotage.kernel.policy import Policy
 from pilotage.model.events import NodeAdded, WorkloadExpected
-from pilotage.model.workload import head_workload
 from pilotage.sim.metrics import LoadCurve, Tally, TimeCurve
 from pilotage.sim.openb_protocol import arrivals, node_order
 from pilotage.sim.result import Run
@@ -46,14 +45,13 @@ def run(
     rng = np.random.Generator(np.random.PCG64(seed))
     tasks = trace.tasks if trace.timed else arrivals(trace, fill_ratio, rng)
     durations_s = trace.durations_s if trace.timed else [FOREVER_S] * len(tasks)
-    workload = head_workload(task.spec for task in trace.tasks)
     engine = Engine(policy, seed=seed, retry=trace.timed, backoff=backoff, cache_bytes=cache_bytes)
     world = World(engine, tasks, durations_s)
     for node in node_order(trace.nodes, rng):
         world.apply(NodeAdded(node))
-    world.apply(WorkloadExpected(workload))
+    world.apply(WorkloadExpected(trace.workload))
     engine.prove()
-    tally, load, time = Tally(engine, workload), LoadCurve(), TimeCurve()
+    tally, load, time = Tally(engine, trace.workload), LoadCurve(), TimeCurve()
     often = max(1, len(tasks) // 100)
     for i, step in enumerate(world.steps()):
         tally.take(step)

@@ -6,10 +6,9 @@ from typing import Literal, NamedTuple
 
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
-from pilotage.model.task import Task
 from pilotage.sim.traces import openb, pilotage
 from pilotage.sim.traces.table import Table
-from pilotage.sim.traces.trace import Trace
+from pilotage.sim.traces.trace import TaskList, Trace
 
 Format = Literal["openb", "pilotage"]
 FORMATS: tuple[Format, ...] = ("openb", "pilotage")
@@ -32,7 +31,7 @@ class _Reader(NamedTuple):
 
     task_mark: str
     node_mark: str
-    tasks: Callable[[Table, frozenset[str]], tuple[list[Task], list[float]]]
+    tasks: Callable[[Table, frozenset[str]], TaskList]
     nodes: Callable[[Table], list[Node]]
 
 
@@ -58,9 +57,9 @@ def load_trace(trace: str, *, form: Format | None = None, nodes: str | None = No
             raise InvalidInput("--nodes", f"which nodes is {trace} to run on? Give their file, or 'openb'")
         node_list = _read_nodes(OPENB_NODES if nodes in (None, "openb") else Path(nodes))
         models = frozenset(node.gpu_model for node in node_list if node.gpus and node.gpu_model)
-        tasks, durations = _READERS[form].tasks(table, models)
+        tasks, durations, workload = _READERS[form].tasks(table, models)
         timed = form == "pilotage" and pilotage.has_times(table)
-    return Trace(trace, tuple(node_list), tuple(tasks), tuple(durations), timed)
+    return Trace(trace, tuple(node_list), tuple(tasks), tuple(durations), timed, workload)
 
 
 def _path_of(trace: str) -> Path:

@@ -13,12 +13,16 @@ from pilotage.model.amounts import MAX_AMOUNT, MAX_GPUS, WHOLE_GPU
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
 from pilotage.model.task import Task, TaskSpec
+from pilotage.model.workload import Workload
 from pilotage.sim.traces.census import Census
 from pilotage.sim.traces.table import Table
-from pilotage.sim.traces.trace import FOREVER_S
+from pilotage.sim.traces.trace import FOREVER_S, TaskList
 
 PODS_PER_NODE = 1001
 """Most pods on one node in the published experiments."""
+
+HEAD = 0.95
+"""Part of the pods that the target workload of the published experiments covers."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=500)]
 Milli = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
@@ -63,13 +67,14 @@ def read_nodes(table: Table) -> list[Node]:
     return nodes
 
 
-def read_tasks(table: Table, models: frozenset[str]) -> tuple[list[Task], list[float]]:
-    """Return the pods of a pod list as tasks, in the order of the file, and that none of them leaves.
+def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
+    """Return the pods of a pod list as tasks, in the order of the file, none of which leaves.
 
     ``models`` are the GPU models that nodes have; a pod that names another one is bad input.
     """
     tasks, census = [], Census(table, "name")
     specs: dict[tuple[int, int, int, int, str], TaskSpec] = {}
+    groups: dict[tuple[int, int, int, str], int] = {}
     for row in table.rows(PodRow, extra=True):
         census.enter(row.name)
         key = (row.cpu_milli, row.memory_mib, row.num_gpu, row.gpu_milli, row.gpu_spec)
@@ -79,8 +84,30 @@ def read_tasks(table: Table, models: frozenset[str]) -> tuple[list[Task], list[f
             census.check_models("gpu_spec", spec.gpu_models, models)
         with table.blaming(_POD_COLUMNS):
             tasks.append(Task(id=row.name, spec=spec))
+        group = (row.cpu_milli, row.num_gpu, row.gpu_milli, row.gpu_spec)
+        groups[group] = groups.get(group, 0) + 1
     census.close("pods")
-    return tasks, [FOREVER_S] * len(tasks)
+    return TaskList(tasks, [FOREVER_S] * len(tasks), _target(groups, len(tasks)))
+
+
+def _target(groups: dict[tuple[int, int, int, str], int], tasks: int) -> Workload:
+    """Return the target workload of the published experiments: the commonest groups, up to 95 % of the pods.
+
+    They group by the text of ``gpu_spec``, so two spellings of one set of models (some lists name a model twice) are
+    two groups, and a rare spelling is cut off. `head_workload` would count them as one.
+    """
+    head, covered = [], 0
+    for (cpu, gpus, share, models), count in sorted(groups.items(), key=lambda item: -item[1]):
+        if covered >= HEAD * tasks:
+            break
+        spec = TaskSpec(demand={"cpu": cpu}, gpus=gpus, gpu_share=share, gpu_models=_models(models))
+        head.append((spec, count))
+        covered += count
+    return Workload(tuple(head))
+
+
+def _models(text: str) -> tuple[str, ...]:
+    return tuple(model for model in text.split("|") if model)
 
 
 def _spec(table: Table, row: PodRow) -> TaskSpec:
@@ -91,5 +118,5 @@ def _spec(table: Table, row: PodRow) -> TaskSpec:
             demand={"cpu": row.cpu_milli, "memory": row.memory_mib << 20},
             gpus=row.num_gpu,
             gpu_share=row.gpu_milli,
-            gpu_models=tuple(model for model in row.gpu_spec.split("|") if model),
+            gpu_models=_models(row.gpu_spec),
         )

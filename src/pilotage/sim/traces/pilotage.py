@@ -15,10 +15,11 @@ from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node, Taint, TaintEffect
 from pilotage.model.task import Task, TaskSpec
+from pilotage.model.workload import head_workload
 from pilotage.sim.traces.census import Census
 from pilotage.sim.traces.openb import Gpus, Mib, Milli, Name
 from pilotage.sim.traces.table import Table
-from pilotage.sim.traces.trace import FOREVER_S
+from pilotage.sim.traces.trace import FOREVER_S, TaskList
 
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 
@@ -80,7 +81,7 @@ def read_nodes(table: Table) -> list[Node]:
     return nodes
 
 
-def read_tasks(table: Table, models: frozenset[str]) -> tuple[list[Task], list[float]]:
+def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
     """Return the tasks of a task list and how long each runs, in the order of the file.
 
     ``models`` are the GPU models that nodes have; a task that names another one is bad input.
@@ -98,7 +99,7 @@ def read_tasks(table: Table, models: frozenset[str]) -> tuple[list[Task], list[f
             tasks.append(Task(id=row.id, spec=spec, priority=row.priority, arrival_s=row.arrival_s))
         durations.append(FOREVER_S if row.duration_s is None else row.duration_s)
     census.close("tasks")
-    return tasks, durations
+    return TaskList(tasks, durations, head_workload(task.spec for task in tasks))
 
 
 def has_times(table: Table) -> bool:

@@ -1,14 +1,24 @@
 """A trace: the nodes of a cluster and the tasks that come to it."""
 
 from math import inf
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from pilotage.model.node import Node
 from pilotage.model.task import Task
+from pilotage.model.workload import Workload
 
 FOREVER_S = inf
 """Duration of a task that never leaves."""
+
+
+class TaskList(NamedTuple):
+    """What a reader finds in a task list: tasks, how long each runs in seconds, and the mix to prepare for."""
+
+    tasks: list[Task]
+    durations_s: list[float]
+    workload: Workload
 
 
 class Trace(Struct, frozen=True):
@@ -16,7 +26,8 @@ class Trace(Struct, frozen=True):
 
     A timed trace says when each task arrives (``task.arrival_s``) and how long it runs once placed
     (``durations_s``, one per task, in seconds, `FOREVER_S` if it never leaves). In an untimed one tasks come one by
-    one, in an order of the protocol's choice, and stay. Tasks with equal needs share one spec object.
+    one, in an order of the protocol's choice, and stay. Tasks with equal needs share one spec object. ``workload`` is
+    the mix of tasks that a cluster with this trace prepares for.
     """
 
     name: str
@@ -24,6 +35,7 @@ class Trace(Struct, frozen=True):
     tasks: tuple[Task, ...]
     durations_s: tuple[float, ...]
     timed: bool
+    workload: Workload
 
     @property
     def gpu_capacity(self) -> int:
