@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from pilotage.engine.engine import Engine
 from pilotage.kernel.arrays import BoolArray
@@ -22,7 +23,7 @@ from pilotage.sim.world import Step, World
 
 def trace_of(specs: list[TaskSpec], nodes: list[Node]) -> Trace:
     tasks = tuple(Task(id=f"t{i}", spec=spec, arrival_s=float(i)) for i, spec in enumerate(specs))
-    return Trace("made", tuple(nodes), tasks, (FOREVER_S,) * len(tasks), True)
+    return Trace("made", tuple(nodes), tasks, (FOREVER_S,) * len(tasks), True, head_workload(specs))
 
 
 def random_trace(seed: int) -> Trace:
@@ -35,26 +36,25 @@ def random_trace(seed: int) -> Trace:
     nodes = [Node(name=f"n{i}", capacity={"cpu": 32_000}, gpus=i % 4, gpu_model="ab"[i % 2]) for i in range(12)]
     trace = trace_of(specs, nodes)
     durations = tuple(float(draw.integers(1, 40)) for _ in specs)
-    return Trace(trace.name, trace.nodes, trace.tasks, durations, True)
+    return replace(trace, durations_s=durations)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_gauge_says_what_a_recount_says(seed: int) -> None:
     trace = random_trace(seed)
-    workload = head_workload(task.spec for task in trace.tasks)
     engine = Engine(named("bestfit"))
     world = World(engine, trace.tasks, trace.durations_s)
     for node in trace.nodes:
         world.apply(NodeAdded(node))
-    tally, columns = Tally(engine, workload), engine.state.columns
+    tally, columns = Tally(engine, trace.workload), engine.state.columns
     capacity = columns.capacity.sum(axis=1)[columns.resources["gpu"]]
     steps = 0
     for step in world.steps():
         tally.take(step)
         steps += 1
-        wasted = cluster_fragmentation(Nodes.all(columns), workload).sum()
+        wasted = cluster_fragmentation(Nodes.all(columns), trace.workload).sum()
         used = columns.used.sum(axis=1)
-        assert tally.gauge.frag_pct == pytest.approx(100 * wasted / workload.total / capacity, rel=1e-12)
+        assert tally.gauge.frag_pct == pytest.approx(100 * wasted / trace.workload.total / capacity, rel=1e-12)
         assert tally.gauge.gpu == used[columns.resources["gpu"]]
         assert tally.gauge.cpu == used[columns.resources["cpu"]]
     assert steps > 60
@@ -94,8 +94,7 @@ def test_a_refusal_of_a_feasible_task_is_found_out() -> None:
 
 def test_without_gpus_the_gpu_numbers_are_none() -> None:
     trace = trace_of([TaskSpec(demand={"cpu": 5})] * 3, [Node(name="n", capacity={"cpu": 10})])
-    untimed = Trace(trace.name, trace.nodes, trace.tasks, trace.durations_s, False)
-    result = run(untimed, named("fgd"), 42)
+    result = run(replace(trace, timed=False), named("fgd"), 42)
     assert (result.placed, result.unplaced, result.decisions) == (2, 1, 3)
     assert result.gpu_allocation_pct_at_100 is None
     assert result.frag_pct_at_100 is None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
@@ -22,7 +23,9 @@ def trace_of(shares: list[tuple[int, int]], gpus: int) -> Trace:
         Task(id=f"t{i:02}", spec=TaskSpec(demand={"cpu": 1}, gpus=count, gpu_share=share))
         for i, (count, share) in enumerate(shares)
     )
-    return Trace("made", (Node(name="n", capacity={"cpu": 1}, gpus=gpus),), tasks, (FOREVER_S,) * len(tasks), False)
+    node = Node(name="n", capacity={"cpu": 1}, gpus=gpus)
+    workload = head_workload(task.spec for task in tasks)
+    return Trace("made", (node,), tasks, (FOREVER_S,) * len(tasks), False, workload)
 
 
 def demand(tasks: list[Task]) -> int:
@@ -32,7 +35,15 @@ def demand(tasks: list[Task]) -> int:
 def test_the_target_workload_keeps_35_of_91_specs() -> None:
     specs = [task.spec for task in load_trace("openb").tasks]
     assert len(head_workload(specs, keep=1).parts) == 91
+    assert load_trace("openb").workload == head_workload(specs)
     assert len(head_workload(specs).parts) == 35
+
+
+def test_the_target_workload_tells_spellings_of_gpu_models_apart() -> None:
+    """gpuspec25 names V100M32 twice in some rows; the published grouping is by text."""
+    trace = load_trace("openb:gpuspec25")
+    assert len(trace.workload.parts) == 113
+    assert len(head_workload(task.spec for task in trace.tasks).parts) == 111
 
 
 def test_openb_is_filled_to_1_3_times_the_gpus() -> None:
@@ -47,7 +58,7 @@ def test_openb_is_filled_to_1_3_times_the_gpus() -> None:
 
 def test_the_order_is_the_seeds_and_not_the_files() -> None:
     trace = load_trace("openb")
-    turned = Trace(trace.name, trace.nodes[::-1], trace.tasks[::-1], trace.durations_s, trace.timed)
+    turned = replace(trace, nodes=trace.nodes[::-1], tasks=trace.tasks[::-1])
     assert arrivals(trace, 1.3, random_of(42)) == arrivals(turned, 1.3, random_of(42))
     assert arrivals(trace, 1.3, random_of(42)) != arrivals(trace, 1.3, random_of(43))
     assert node_order(trace.nodes, random_of(42)) == node_order(turned.nodes, random_of(42))
