@@ -297,3 +297,17 @@ def test_fgd_refuses_to_decide_before_it_knows_the_workload() -> None:
     engine.apply(WorkloadExpected(Workload(((TWO_GPUS, 1),))))
     engine.prove()
     assert [isinstance(effect, Bind) for effect in engine.decide()] == [True]
+
+
+@pytest.mark.parametrize("policy", ["kubernetes", "bestfit"])
+def test_a_node_that_takes_over_a_freed_row_is_last_in_the_order_of_ties(policy) -> None:
+    engine = engine_with(node("a"), node("b"), node("c"), policy=policy)
+    taken = []
+    for name, leaves, joins in (("t", "", ""), ("u", "a", "d"), ("v", "b", "e")):
+        if leaves:
+            engine.apply(NodeRemoved(leaves))
+            engine.apply(NodeAdded(node(joins)))
+        submitted(engine, name)
+        taken += [effect.node for effect in engine.decide()]
+        engine.apply(TaskFinished(name))
+    assert taken == ["a", "b", "c"]

@@ -86,6 +86,29 @@ class Machine(RuleBasedStateMachine):
             facts[fact] = getattr(new, fact)
         self.world.apply(NodeUpdated(Node(name=old.name, **facts)))
 
+    @precondition(lambda self: len(self.world.cluster.places) + 3 <= len(NODE_NAMES))
+    @rule(
+        data=st.data(), spec=st.sampled_from((TaskSpec(), TaskSpec(demand={"cpu": 1}), TaskSpec(gpus=1, gpu_share=100)))
+    )
+    def node_is_replaced_by_its_equal(self, data: st.DataObject, spec: TaskSpec) -> None:
+        """Equal nodes make ties; a row that is used again moves to the end of the order."""
+        first, *others = [name for name in NODE_NAMES if name not in self.world.cluster.places][:3]
+        if not self.world.cluster.places:
+            self.world.apply(NodeAdded(data.draw(nodes(names=st.just(first)))))
+        old = self._known(data)
+        facts = {f: getattr(self.world.cluster.places[old].node, f) for f in Node.__struct_fields__ if f != "name"}
+        for name in others:
+            self.world.apply(NodeAdded(Node(name=name, **facts)))
+        for leaves in (None, old):
+            if leaves:
+                self.world.apply(NodeRemoved(leaves))
+                self.world.apply(NodeAdded(Node(name=leaves, **facts)))
+            self.serial += 1
+            task = Task(id=f"t{self.serial}", spec=spec, priority=5)
+            self.world.apply(TaskSubmitted(task))
+            self.world.decide()
+            self.world.apply(TaskFinished(task.id))
+
     @precondition(lambda self: self.world.cluster.places)
     @rule(data=st.data())
     def node_leaves(self, data: st.DataObject) -> None:

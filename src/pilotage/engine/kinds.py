@@ -70,7 +70,7 @@ class Kind:
         self._version = -1
         self._readers: dict[tuple[int, ...], Readers] = {}
         self._places: IntArray | None = None
-        """Place of each row among the feasible ones, as long as those are the same."""
+        """Place of each row among the feasible ones, as long as those and the nodes are the same."""
         self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
@@ -106,6 +106,8 @@ class Kind:
     def _step(self, state: State, row: int, groups: tuple[int, ...]) -> None:
         """Catch up with a single change: the common case in a run of equal tasks."""
         filters, scorers, rescored = self._reading(groups)
+        if Group.NODE in groups:
+            self._places = None
         for mask in filters:
             mask.step(state, row)
         for memo in scorers:
@@ -117,6 +119,8 @@ class Kind:
         log = state.log
         stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
         filters, scorers, rescored = self._reading(stirred)
+        if Group.NODE in stirred:
+            self._places = None
         for mask in filters:
             mask.refresh(state)
         for memo in scorers:
