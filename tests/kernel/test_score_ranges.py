@@ -100,3 +100,9 @@ def test_float_scores_are_the_floor_of_the_exact_number(cpu, asked, taken, wante
             math.floor(exact + Fraction(1, 10**9)),
             math.floor(exact - Fraction(1, 10**9)),
         )
+
+
+@pytest.mark.parametrize("plugin", [scorers.dot_product(), scorers.dot_product({"memory": 1})])
+def test_dot_product_of_absurd_amounts_stays_a_number(plugin) -> None:
+    huge = {"cpu": MAX_AMOUNT, "memory": MAX_AMOUNT}
+    assert -(2**63) < score(plugin, TaskSpec(demand=huge), Node(name="n", capacity=huge)) < 0

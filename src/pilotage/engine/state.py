@@ -19,6 +19,7 @@ from pilotage.engine.change_log import ChangeLog
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.plugin import Group, Plugin
+from pilotage.model.amounts import checked_amount
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
 from pilotage.model.task import Task, TaskSpec
@@ -134,11 +135,14 @@ class State:
         """Put ``task`` on ``row`` and count it at once.
 
         ``known`` is for a placement that happened outside: it is counted whatever the node holds. Ours raises
-        `Overcommitted`, with nothing changed, where the node has too little.
+        `Overcommitted`, with nothing changed, where the node has too little; `InvalidInput` where an amount in use
+        would pass `MAX_AMOUNT`.
         """
         if task.id in self.placements:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
-        if not known:
+        if known:
+            self._check_countable(task, row)
+        else:
             self._check_fits(task, row, gpus)
         self._placed += 1
         self._do(Placement(task, row, gpus, bound, self._placed), 1)
@@ -179,6 +183,14 @@ class State:
             not 0 <= gpu < count or c.gpu_free[gpu, row] < share for gpu in gpus
         ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
+
+    def _check_countable(self, task: Task, row: int) -> None:
+        """Raise `InvalidInput` where what others put on a node adds up to no amount."""
+        used = self.columns.amounts_of(row)[0]
+        for name, amount in task.spec.demand.items():
+            i = self.columns.resources.get(name)
+            if i is not None:
+                checked_amount(f"{name} in use on node {self.columns.names[row]!r}", used[i] + amount)
 
     def _do(self, placement: Placement, sign: int) -> None:
         """Put (``sign`` 1) or take away (-1) a placement, log the change and note how to undo it."""

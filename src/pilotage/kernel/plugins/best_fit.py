@@ -47,5 +47,5 @@ class BestFit(Scorer):
             if i is None:
                 continue
             free = columns.capacity.item(i, row) - columns.used.item(i, row)
-            left += (free - amount) / (norm * len(fragment))
+            left += float(free - amount) / (norm * len(fragment))
         return math.floor(100.0 * (1.0 - left))
