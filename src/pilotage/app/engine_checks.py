@@ -11,7 +11,7 @@ from pilotage.app.findings import Finding, fault, where
 from pilotage.app.sample_cluster import Sample
 from pilotage.app.sample_events import Disturbance
 from pilotage.engine.engine import Engine
-from pilotage.engine.kinds import Choice
+from pilotage.engine.kind import Choice
 from pilotage.engine.memo import FilterMemo, ScoreMemo
 from pilotage.engine.validate import validate
 from pilotage.kernel.faults import line_in, told
