@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pilotage import Policy, filters, scorers
 from pilotage.engine.kinds import Kinds
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.policies import named
@@ -33,7 +34,8 @@ from pilotage.testing.strategies import NODE_NAMES, nodes, specs, tasks, workloa
 from tests.engine.dump import engine_of, state_of
 from tests.engine.user_policy import USER_RULES, user_policy
 from tests.engine.world import World
-from tests.kernel.reference import POLICIES, Place
+from tests.kernel import reference
+from tests.kernel.reference import POLICIES, Place, Rules
 
 
 class Undone(Exception):  # noqa: N818 - it is no error
@@ -287,6 +289,27 @@ class GpuClustering(Machine):
         return World(named("gpu-clustering"), POLICIES["gpu-clustering"], seed, cache_bytes=2000)
 
 
+class Sharp(Machine):
+    """Every scorer is normalised, and so fine that each placement moves the bounds."""
+
+    def make(self, seed: int) -> World:
+        norms = {"cpu": 300, "memory": 2**19, "tasks": 2**20}
+        policy = Policy(
+            filters=filters.DEFAULT,
+            scorers=[(scorers.fewest_taints(), 2), (scorers.best_fit(norms), 1), (scorers.preferred_affinity(), 3)],
+            tie="heap",
+        )
+        rules = Rules(
+            scorers=[
+                (reference.fewest_taints, reference.by_maximum_reversed, 2),
+                (reference.best_fit_of(norms), reference.min_max, 1),
+                (reference.preferred_affinity, reference.by_maximum, 3),
+            ],
+            tie="heap",
+        )
+        return World(policy, rules, seed)
+
+
 class User(Machine):
     def make(self, seed: int) -> World:
         return World(user_policy(), USER_RULES, seed)
@@ -305,4 +328,5 @@ TestFgd = case(Fgd)
 TestBestFit = case(BestFit)
 TestRandom = case(Random)
 TestGpuClustering = case(GpuClustering)
+TestSharp = case(Sharp)
 TestUser = case(User)

@@ -250,16 +250,28 @@ def plain_sum(numbers: list[float]) -> float:
     return total
 
 
-def dot_product(task: Task, place: Place, cluster: Cluster) -> int:
-    total = place.free("cpu") * (task.spec.demand.get("cpu", 0) / 128_000**2)
-    total += place.free("gpu") * (task.spec.demand["gpu"] / 8_000**2)
-    return math.floor(100.0 * (1.0 - total / 2))
+def dot_product_of(norms: dict[str, int]) -> "ScoreRule":
+    def score(task: Task, place: Place, cluster: Cluster) -> int:
+        total = 0.0
+        for resource, norm in norms.items():
+            total += place.free(resource) * (task.spec.demand.get(resource, 0) / (norm * norm))
+        return math.floor(100.0 * (1.0 - total / len(norms)))
+
+    return score
 
 
-def best_fit(task: Task, place: Place, cluster: Cluster) -> int:
-    left = (place.free("cpu") - task.spec.demand.get("cpu", 0)) / 256_000
-    left += (place.free("gpu") - task.spec.demand["gpu"]) / 16_000
-    return math.floor(100.0 * (1.0 - left))
+def best_fit_of(norms: dict[str, int]) -> "ScoreRule":
+    def score(task: Task, place: Place, cluster: Cluster) -> int:
+        left = 0.0
+        for resource, norm in norms.items():
+            left += (place.free(resource) - task.spec.demand.get(resource, 0)) / (norm * len(norms))
+        return math.floor(100.0 * (1.0 - left))
+
+    return score
+
+
+LARGEST_NODE = {"cpu": 128_000, "gpu": 8_000}
+dot_product, best_fit = dot_product_of(LARGEST_NODE), best_fit_of(LARGEST_NODE)
 
 
 def gpu_packing(task: Task, place: Place, cluster: Cluster) -> int | None:

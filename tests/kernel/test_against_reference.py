@@ -37,6 +37,8 @@ SCORERS: list[tuple[Scorer, reference.ScoreRule]] = [
     (scorers.requested_to_capacity(BENT, cpu=1, gpu=4), reference.shape(BENT, {"cpu": 1, "gpu": 4})),
     (scorers.dot_product(), reference.dot_product),
     (scorers.best_fit(), reference.best_fit),
+    (scorers.best_fit({"memory": 3, "fpga": 7}), reference.best_fit_of({"memory": 3, "fpga": 7})),
+    (scorers.dot_product({"cpu": 333, "nothing": 1}), reference.dot_product_of({"cpu": 333, "nothing": 1})),
     (scorers.gpu_packing(), reference.gpu_packing),
     (scorers.gpu_clustering(), reference.gpu_clustering),
     (scorers.fewest_taints(), reference.fewest_taints),

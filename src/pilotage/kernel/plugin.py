@@ -56,6 +56,10 @@ def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
     return tuple(sorted(groups if groups - {Group.WORKLOAD} else groups | {Group.NODE}))
 
 
+LARGEST_RAW = 2**40
+"""Largest raw integer score in size: times the largest weight it still fits an int64."""
+
+
 class Plugin:
     """What filters and scorers share.
 

@@ -8,7 +8,7 @@ import numpy as np
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.plugin import Scorer
+from pilotage.kernel.plugin import LARGEST_RAW, Scorer
 from pilotage.kernel.weights import Demanded, Pairs, demanded
 from pilotage.model.task import Task
 
@@ -36,7 +36,7 @@ class DotProduct(Scorer):
         for resource, amount, norm in fragment:
             if resource in nodes.columns.resources:
                 total += nodes.free[resource] * (amount / (norm * norm))
-        return np.floor(100.0 * (1.0 - total / len(fragment))).astype(np.int64)
+        return np.floor(np.clip(100.0 * (1.0 - total / len(fragment)), -LARGEST_RAW, LARGEST_RAW)).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         total = 0.0
@@ -45,4 +45,4 @@ class DotProduct(Scorer):
             if i is None:
                 continue
             total += (columns.capacity.item(i, row) - columns.used.item(i, row)) * (amount / (norm * norm))
-        return math.floor(100.0 * (1.0 - total / len(fragment)))
+        return math.floor(min(max(100.0 * (1.0 - total / len(fragment)), -LARGEST_RAW), LARGEST_RAW))
