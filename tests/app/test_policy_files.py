@@ -104,7 +104,7 @@ FAULTS = {
     ),
     "a weight that is no whole number": (
         "from pilotage import Policy, scorers\npolicy = Policy(filters=[], scorers=[(scorers.fgd(), 0.5)])\n",
-        "bad.py:2: scorers[0]: weight must be a whole number from 1 to 1,000,000, got 0.5",
+        "bad.py:2: scorers[0]: weight must be a whole number from 1 to 10,000, got 0.5",
     ),
     "a decorator's fault": (
         'from pilotage import scorer\n\n@scorer(reads="cpu", depends="row")\ndef f(task, nodes):\n  return 1\n',

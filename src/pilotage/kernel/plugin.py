@@ -56,8 +56,11 @@ def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
     return tuple(sorted(groups if groups - {Group.WORKLOAD} else groups | {Group.NODE}))
 
 
-LARGEST_RAW = 2**40
-"""Largest raw integer score in size: times the largest weight it still fits an int64."""
+LARGEST_WEIGHT = 10_000
+LARGEST_RAW = 2**49
+"""Largest raw score in size that counts as it is: times `LARGEST_WEIGHT` it still fits an int64."""
+LARGEST_NORMALISED = 2**55
+"""Largest raw score in size that is normalised: the span of two, times 100, still fits an int64."""
 
 
 class Plugin:

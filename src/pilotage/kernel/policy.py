@@ -6,7 +6,7 @@ from typing import Any
 
 from pilotage.kernel.devices import tightest
 from pilotage.kernel.functions import code_digest, located
-from pilotage.kernel.plugin import DeviceRule, Filter, Scorer
+from pilotage.kernel.plugin import LARGEST_WEIGHT, DeviceRule, Filter, Scorer
 from pilotage.kernel.plugins.capacity import Capacity
 from pilotage.kernel.plugins.gpu_fit import GpuFit
 from pilotage.kernel.ties import TIES, Tie
@@ -78,8 +78,8 @@ def _check_weighted(field: str, pair: Any) -> None:
     item, weight = pair
     if not isinstance(item, Scorer):
         raise InvalidInput(field, f"is not a scorer but {_what(item)}")
-    if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= 1_000_000:
-        raise InvalidInput(field, f"weight must be a whole number from 1 to 1,000,000, got {weight!r}")
+    if isinstance(weight, bool) or not isinstance(weight, int) or not 1 <= weight <= LARGEST_WEIGHT:
+        raise InvalidInput(field, f"weight must be a whole number from 1 to {LARGEST_WEIGHT:,}, got {weight!r}")
 
 
 def _named(order: QueueOrder) -> str:

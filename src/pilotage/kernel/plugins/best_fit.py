@@ -9,7 +9,7 @@ from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MinMax
-from pilotage.kernel.plugin import LARGEST_RAW, Scorer
+from pilotage.kernel.plugin import LARGEST_NORMALISED, Scorer
 from pilotage.kernel.weights import Demanded, Pairs, demanded
 from pilotage.model.task import Task
 
@@ -38,7 +38,7 @@ class BestFit(Scorer):
         for resource, amount, norm in fragment:
             if resource in nodes.columns.resources:
                 left += (nodes.free[resource] - amount) / (norm * len(fragment))
-        return np.floor(np.clip(100.0 * (1.0 - left), -LARGEST_RAW, LARGEST_RAW)).astype(np.int64)
+        return np.floor(np.clip(100.0 * (1.0 - left), -LARGEST_NORMALISED, LARGEST_NORMALISED)).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         left = 0.0
@@ -48,4 +48,4 @@ class BestFit(Scorer):
                 continue
             free = columns.capacity.item(i, row) - columns.used.item(i, row)
             left += float(free - amount) / (norm * len(fragment))
-        return math.floor(min(max(100.0 * (1.0 - left), -LARGEST_RAW), LARGEST_RAW))
+        return math.floor(min(max(100.0 * (1.0 - left), -LARGEST_NORMALISED), LARGEST_NORMALISED))
