@@ -38,6 +38,8 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 def publish(name: str, title: str, rows: Sequence[Row], remarks: Sequence[str] = ()) -> None:
     """Print ``rows`` as a table with ``remarks`` below it, and write them as JSON."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
     table = Table(title=title, title_justify="left")
     for column in rows[0]:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
