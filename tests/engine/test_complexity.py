@@ -61,6 +61,25 @@ def test_a_decision_of_a_known_kind_asks_about_changed_rows_only(name) -> None:
     assert max(large) > 0
 
 
+@pytest.mark.parametrize("nodes", [200, 3000])
+@pytest.mark.parametrize(
+    ("name", "readers"),
+    [
+        ("kubernetes", 4),  # capacity, gpu-fit, allocated, balanced read what a placement changes; the rest does not
+        ("bestfit", 3),
+        ("dotprod", 3),
+        ("fgd", 3),
+        ("gpu-packing", 3),
+        ("gpu-clustering", 3),
+        ("random", 2),
+    ],
+)
+def test_a_placement_costs_one_row_per_plugin_that_reads_what_it_changed(name, readers, nodes) -> None:
+    engine = warm(named(name), nodes)
+    decided(engine, "first", SPEC)
+    assert [decided(engine, f"t{i}", SPEC) for i in range(10)] == [readers] * 10
+
+
 def test_an_unknown_kind_asks_about_every_row_once() -> None:
     engine = warm(named("kubernetes"), 500)
     fresh = TaskSpec(demand={"cpu": 3000})
