@@ -64,6 +64,7 @@ class Engine:
         self._decided_at = -1.0
         self._effects: list[Effect] = []
         self._attempts: dict[str, int] = {}
+        """Rejections and failures of the tasks that are assumed, for the backoff should their bind fail."""
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
             NodeAdded: self._node_added,
             NodeUpdated: self._node_updated,
@@ -152,7 +153,7 @@ class Engine:
             what = "is on no node" if placement is None else "is bound already"
             raise InvalidInput("task_id", f"task {event.task_id!r} {what}")
         self.state.remove(event.task_id)
-        attempts = self._attempts[event.task_id] = self._attempts.get(event.task_id, 0) + 1
+        attempts = self._attempts.pop(event.task_id, 0) + 1
         self.room.retry(placement.task, attempts, now)
         self._tell(now, event.task_id, "bind failed", event.reason)
         self.room.cured(Cure.TASK_LEFT, now)

@@ -40,7 +40,7 @@ class FragmentationDescent(Scorer):
         cpu, gpus, share = fragment
         scores: IntArray = np.zeros(len(nodes), np.int64)
         cpu_free, gpu_free = nodes.free["cpu"], nodes.gpu_free
-        able = np.flatnonzero((cpu_free >= cpu) & ((gpu_free >= share).sum(axis=0) >= gpus))
+        able = np.flatnonzero(((cpu_free >= cpu) | (cpu == 0)) & ((gpu_free >= share).sum(axis=0) >= gpus))
         if able.size:
             table = _table(nodes.columns)
             steps = _steps(table, fragment, gpu_free[:, able], cpu_free[able], nodes.gpu_model[able])
@@ -51,7 +51,7 @@ class FragmentationDescent(Scorer):
         cpu, gpus, share = fragment
         cpu_free = _cpu_free(columns, row)
         free: list[int] = columns.gpu_free[:, row].tolist()
-        if cpu_free < cpu or sum([left >= share for left in free]) < gpus:
+        if (cpu and cpu_free < cpu) or sum([left >= share for left in free]) < gpus:
             return 0
         return max(_steps_of_one(_table(columns), fragment, free, cpu_free, columns.gpu_model.item(row)))
 
