@@ -311,3 +311,13 @@ def test_a_node_that_takes_over_a_freed_row_is_last_in_the_order_of_ties(policy)
         taken += [effect.node for effect in engine.decide()]
         engine.apply(TaskFinished(name))
     assert taken == ["a", "b", "c"]
+
+
+def test_a_new_task_under_an_old_name_starts_with_a_clean_slate() -> None:
+    engine = engine_with(node("a"))
+    for now in (0.0, 100.0):
+        submitted(engine, "t", now=now)
+        engine.decide(now)
+        engine.apply(BindFailed("t", "conflict"), now)
+        assert engine.room.next_release_s == now + 1.0
+        engine.apply(TaskFinished("t"), now)

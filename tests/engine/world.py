@@ -184,6 +184,7 @@ class World:
                 assert state.placements[task_id].gpus == gpus
         assert {w.task.id: w.place for w in room} == {t: e.place for t, e in self.waiting.items()}
         assert {w.task.id: w.attempts for w in room} == {t: e.attempts for t, e in self.waiting.items()}
+        assert {t: n for t, n in self.engine._attempts.items() if t in self.where} == self.attempts
         assert room.next_release_s == min((e.due for e in self.waiting.values() if e.place == "backoff"), default=None)
         assert self.waiting.keys() | self.where.keys() | self.over == self.tasks.keys()
         assert not self.waiting.keys() & self.where.keys()

@@ -37,7 +37,7 @@ SCORERS: list[tuple[Scorer, reference.ScoreRule]] = [
     (scorers.requested_to_capacity(BENT, cpu=1, gpu=4), reference.shape(BENT, {"cpu": 1, "gpu": 4})),
     (scorers.dot_product(), reference.dot_product),
     (scorers.best_fit(), reference.best_fit),
-    (scorers.best_fit({"memory": 3, "fpga": 7}), reference.best_fit_of({"memory": 3, "fpga": 7})),
+    (scorers.best_fit({"memory": 3, "gpu": 7}), reference.best_fit_of({"memory": 3, "gpu": 7})),
     (scorers.dot_product({"cpu": 333, "nothing": 1}), reference.dot_product_of({"cpu": 333, "nothing": 1})),
     (scorers.gpu_packing(), reference.gpu_packing),
     (scorers.gpu_clustering(), reference.gpu_clustering),
@@ -111,7 +111,8 @@ def test_fgd_scores_what_the_definition_says(twin: Twin, task: Task, shuffler) -
     expected = {}
     for name, place in twin.cluster.places.items():
         fitting = [r for r in place.remainders() if r >= task.gpu_share]
-        able = place.free("cpu") >= task.demand.get("cpu", 0) and len(fitting) >= task.gpus
+        cpu = task.demand.get("cpu", 0)
+        able = (cpu == 0 or place.free("cpu") >= cpu) and len(fitting) >= task.gpus
         expected[twin.columns.row_of[name]] = reference.fgd(task, place, twin.cluster) if able else 0
     everything = plugin.score(fragment, Nodes.all(twin.columns))
     assert {row: everything.item(row) for row in rows} == expected

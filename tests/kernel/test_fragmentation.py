@@ -105,3 +105,12 @@ def test_fgd_says_that_it_must_know_the_workload() -> None:
     with pytest.raises(InvalidInput, match="WorkloadExpected"):
         scorers.fgd().prove(twin_of(NODE).columns)
     scorers.fgd().prove(twin_of(NODE, workload=Workload(((gpu(1), 1),))).columns)
+
+
+def test_a_node_short_of_cpu_is_scored_for_tasks_without_cpu() -> None:
+    held = [(TaskSpec(demand={"cpu": 4001}), ())]
+    workload = Workload(((gpu(1), 1),))
+    assert score(scorers.fgd(), TaskSpec(), NODE, held, workload) == 50
+    # no spec can run there: 2000 lost before, 1500 after: 100 / (1 + exp(-0.5))
+    assert score(scorers.fgd(), gpu(1, 500), NODE, held, workload) == 62
+    assert score(scorers.fgd(), gpu(1, 500, 1), NODE, held, workload) == 0

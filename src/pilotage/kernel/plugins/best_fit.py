@@ -18,8 +18,8 @@ from pilotage.model.task import Task
 class BestFit(Scorer):
     """floor(100 x (1 - mean over resources of (free - demand) / norm)), then minimum to maximum of the feasible.
 
-    ``norms`` gives the amount of each resource that counts as one: the largest node's. A resource that no node has named
-    does not count. float64 in a fixed order.
+    ``norms`` gives the amount of each resource that counts as one: the largest node's. A resource that no node
+    has named does not count. float64 in a fixed order.
     """
 
     norms: Pairs
