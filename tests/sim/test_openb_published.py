@@ -45,3 +45,12 @@ def test_the_published_means_are_met(policy: str) -> None:
         # A policy could only look better than it is by refusing what fits.
         assert result.refused_feasible == 0
         assert result.decisions == result.arrivals == result.placed + result.unplaced
+
+
+def test_our_own_policy_leaves_fewer_gpus_idle_than_the_published_best() -> None:
+    trace = load_trace("openb")
+    for seed in SEEDS:
+        ours = run(trace, named("pilotage"), seed)
+        assert ours.refused_feasible == 0
+        # Known: 96.26 with a deviation of 0.03 over ten seeds; FGD is published with 95.23.
+        assert ours.gpu_allocation_pct_at_100 == pytest.approx(96.26, abs=0.2)

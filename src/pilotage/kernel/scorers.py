@@ -14,6 +14,7 @@ from pilotage.kernel.plugins.gpu_packing import GpuPacking
 from pilotage.kernel.plugins.random_choice import RandomScore
 from pilotage.kernel.plugins.shape import Shape
 from pilotage.kernel.plugins.taints import FewestTaints
+from pilotage.kernel.plugins.worth_and_stranding import WorthAndStranding
 from pilotage.kernel.weights import Pairs
 from pilotage.model.amounts import checked_amount
 from pilotage.model.errors import InvalidInput
@@ -65,6 +66,11 @@ def gpu_clustering() -> Scorer:
 def fgd() -> Scorer:
     """Prefer nodes where the task adds the least fragmentation for the expected workload."""
     return FragmentationDescent()
+
+
+def worth_and_stranding() -> Scorer:
+    """Prefer nodes where the task costs the least worth of GPU remainders and strands the least GPU."""
+    return WorthAndStranding()
 
 
 def fewest_taints() -> Scorer:

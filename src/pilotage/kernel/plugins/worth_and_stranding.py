@@ -1,0 +1,101 @@
+"""Scorer and device rule: spend the GPU remainder that is worth least, strand the least GPU (policy ``pilotage``)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotage.kernel.arrays import FloatArray, IntArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import DeviceRule, Scorer
+from pilotage.kernel.worth import HEADROOM, Worth, stranded, stranded_of_one, worth_of
+from pilotage.model.amounts import WHOLE_GPU
+from pilotage.model.errors import InvalidInput
+from pilotage.model.task import Task
+
+Fragment = tuple[int, int, int]
+"""(CPU in milli, GPUs, share of each in thousandths)."""
+
+BUCKET = 50
+"""Thousandths of a GPU in one step of the cost: what is cheaper by less leaves the choice to the node order."""
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True)
+class WorthAndStranding(Scorer):
+    """-(ceil(worth lost / 50) + ceil(GPU newly stranded / 50)), both in thousandths of a GPU.
+
+    Worth lost: of a shared GPU w(r) - w(r - share), the least over the node's GPUs that fit; 1000 per whole GPU; 0
+    without GPU. Newly stranded: after minus before, below zero when the task eats GPU that lacked CPU beside it. Needs
+    `WorkloadExpected`.
+    """
+
+    name = "worth-and-stranding"
+    reads = ("cpu", "devices", "models", "workload")
+    bits = 32
+
+    def fragment(self, task: Task) -> Fragment:
+        return task.spec.demand.get("cpu", 0), task.spec.gpus, task.spec.gpu_share
+
+    def prove(self, columns: Columns) -> None:
+        _worth(columns)
+
+    def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
+        cpu, gpus, share = fragment
+        worth = _worth(nodes.columns)
+        free = np.maximum(nodes.gpu_free, 0)
+        cpu_free, idle = nodes.free["cpu"], free.sum(axis=0)
+        lost: IntArray = np.full(len(nodes), gpus * WHOLE_GPU, np.int64)
+        if gpus and share < WHOLE_GPU:
+            each = worth.worth.take(free) - worth.worth.take(np.maximum(free - share, 0))
+            lost = np.where(free >= share, each, WHOLE_GPU).min(axis=0, initial=WHOLE_GPU)
+        limits = worth.limits(nodes.capacity["cpu"], nodes.gpu_count)
+        after = stranded(cpu_free - cpu, np.maximum(idle - gpus * share, 0), limits)
+        newly = after - stranded(cpu_free, idle, limits)
+        return -(_buckets(lost.astype(np.float64)) + _buckets(newly))
+
+    def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
+        cpu, gpus, share = fragment
+        worth = _worth(columns)
+        free = [max(left, 0) for left in columns.gpu_free[:, row].tolist()]
+        used, capacity = columns.amounts_of(row)
+        at = columns.resources["cpu"]
+        cpu_free, idle = capacity[at] - used[at], sum(free)
+        lost = gpus * WHOLE_GPU
+        if gpus and share < WHOLE_GPU:
+            lost = min([_lost(worth, left, share) for left in free if left >= share], default=WHOLE_GPU)
+        limit = min(HEADROOM * capacity[at] / max(columns.gpu_count.item(row), 1), worth.cpu_per_gpu)
+        after = stranded_of_one(cpu_free - cpu, max(idle - gpus * share, 0), limit)
+        newly = after - stranded_of_one(cpu_free, idle, limit)
+        return -(math.ceil(lost / BUCKET - _SLACK) + math.ceil(newly / BUCKET - _SLACK))
+
+
+@dataclass(frozen=True)
+class LeastWorth(DeviceRule):
+    """The GPU whose remainder loses the least worth, lowest number on ties; whole GPUs: the first free ones."""
+
+    name = "least-worth"
+
+    def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
+        free: list[int] = columns.gpu_free[:, row].tolist()
+        share = task.gpu_share
+        fitting = [gpu for gpu, left in enumerate(free) if left >= share]
+        if share == WHOLE_GPU:
+            return tuple(fitting[: task.gpus])
+        worth = _worth(columns)
+        return (min(fitting, key=lambda gpu: _lost(worth, free[gpu], share)),)
+
+
+def _lost(worth: Worth, left: int, share: int) -> int:
+    return worth.worth_list[left] - worth.worth_list[left - share]
+
+
+def _buckets(thousandths: FloatArray) -> IntArray:
+    return np.ceil(thousandths / BUCKET - _SLACK).astype(np.int64)
+
+
+def _worth(columns: Columns) -> Worth:
+    if columns.workload is None:
+        raise InvalidInput("policy", "pilotage needs to know the expected workload, and nobody told (WorkloadExpected)")
+    return worth_of(columns.workload)

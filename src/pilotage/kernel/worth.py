@@ -1,0 +1,146 @@
+"""What a GPU remainder is worth, and how much idle GPU a node's CPU can not feed (this project's placement rule).
+
+Both are read off the expected workload alone. A remainder of r thousandths is worth what the pods that still fit it
+would cost when the whole mix is packed well: the dual prices of the cutting-stock problem of the mix's GPU shares.
+Idle GPU is stranded, in part, where the CPU left beside it is less than the mix asks for per GPU.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from pilotage.kernel.arrays import FloatArray, IntArray
+from pilotage.model.amounts import WHOLE_GPU
+from pilotage.model.workload import Workload
+
+HEADROOM = 0.9
+"""An untouched node never counts as stranded: its own ratio of CPU to GPUs, times this, bounds the mix's."""
+
+_UNIT = 10
+"""Thousandths of a GPU in one unit of the knapsack; shares are rounded up, remainders down."""
+_TOLERANCE = 1e-7
+_MOST_ROUNDS = 10_000
+
+
+class Worth:
+    """The expected workload, compiled: ``worth`` int64[1001] by remainder; ``cpu_per_gpu`` in milli per GPU."""
+
+    def __init__(self, workload: Workload) -> None:
+        parts = [(spec, weight) for spec, weight in workload.parts if spec.gpus]
+        gpu = sum(weight * spec.gpus * spec.gpu_share for spec, weight in parts)
+        cpu = sum(weight * spec.demand.get("cpu", 0) for spec, weight in parts)
+        self.cpu_per_gpu = WHOLE_GPU * cpu / gpu if gpu else 0.0
+        demand: dict[int, int] = {}
+        for spec, weight in parts:
+            if spec.gpu_share < WHOLE_GPU:
+                demand[spec.gpu_share] = demand.get(spec.gpu_share, 0) + weight
+        self.worth_list = worth_table(demand)
+        self.worth: IntArray = np.array(self.worth_list, np.int64)
+
+    def limits(self, cpu: IntArray, gpus: IntArray) -> FloatArray:
+        """Return the CPU per GPU, in milli, below which a node's idle GPUs are stranded, from its totals [n]."""
+        own = HEADROOM * cpu / np.maximum(gpus, 1)
+        limits: FloatArray = np.minimum(own, self.cpu_per_gpu)
+        return limits
+
+
+@lru_cache(maxsize=64)
+def worth_of(workload: Workload) -> Worth:
+    """Return the compiled form of a workload; the same one for the same workload."""
+    return Worth(workload)
+
+
+def stranded(cpu: IntArray, gpu: IntArray, limits: FloatArray) -> FloatArray:
+    """Return the stranded part of ``gpu`` idle thousandths beside ``cpu`` free milli, float64[n].
+
+    gpu x max(0, 1 - 1000 cpu / (gpu x limit))^3: nothing while the CPU suffices, all of it when none is left.
+    """
+    need = gpu * limits
+    lacking = np.maximum(1.0 - WHOLE_GPU * cpu / np.where(need > 0, need, 1.0), 0.0)
+    part: FloatArray = np.where(need > 0, gpu * (lacking * lacking * lacking), 0.0)
+    return part
+
+
+def stranded_of_one(cpu: int, gpu: int, limit: float) -> float:
+    """`stranded` for one node, in plain numbers and the same order of operations."""
+    need = gpu * limit
+    if not need > 0:
+        return 0.0
+    lacking = max(1.0 - WHOLE_GPU * cpu / need, 0.0)
+    return gpu * (lacking * lacking * lacking)
+
+
+def worth_table(demand: dict[int, int]) -> list[int]:
+    """Return the worth of each remainder 0 .. 1000, in thousandths of a GPU, for a demand by share.
+
+    With u the dual prices of the cutting-stock problem, w(r) = round(1000 x the most that u adds up to over shares
+    with total at most r). Without shares a remainder is worth nothing and a whole GPU itself.
+    """
+    if not demand:
+        return [0] * WHOLE_GPU + [WHOLE_GPU]
+    shares = sorted(demand)
+    best, _ = _knapsack(shares, _dual_prices(shares, [float(demand[share]) for share in shares]))
+    table = [min(WHOLE_GPU, round(WHOLE_GPU * best[r // _UNIT])) for r in range(WHOLE_GPU + 1)]
+    return [*table[:-1], WHOLE_GPU]
+
+
+def _dual_prices(shares: list[int], demand: list[float]) -> list[float]:
+    """Solve min sum x, pattern matrix x >= demand, by column generation; return the dual price of each share.
+
+    A revised simplex with an explicit inverse: as many rows as there are shares, a few dozen rounds. Plain floats in
+    a fixed order, so every machine has the same prices.
+    """
+    n = len(shares)
+    fits = [WHOLE_GPU // (_UNIT * -(-share // _UNIT)) for share in shares]
+    inverse = [[1.0 / fits[i] if i == j else 0.0 for j in range(n)] for i in range(n)]
+    amounts = [demand[i] / fits[i] for i in range(n)]
+    costs = [1.0] * n
+    for _ in range(_MOST_ROUNDS):
+        prices = [sum(costs[i] * inverse[i][j] for i in range(n)) for j in range(n)]
+        entering, cost = _entering(shares, prices)
+        if entering is None:
+            return prices
+        direction = [sum(inverse[i][j] * entering[j] for j in range(n)) for i in range(n)]
+        ratios = [(amounts[i] / direction[i], i) for i in range(n) if direction[i] > _TOLERANCE]
+        step, leaving = min(ratios)
+        pivot = direction[leaving]
+        inverse[leaving] = [value / pivot for value in inverse[leaving]]
+        for i in range(n):
+            if i != leaving and direction[i]:
+                inverse[i] = [a - direction[i] * b for a, b in zip(inverse[i], inverse[leaving], strict=True)]
+                amounts[i] -= direction[i] * step
+        amounts[leaving], costs[leaving] = step, cost
+    raise ArithmeticError("the prices of the GPU shares did not settle")
+
+
+def _entering(shares: list[int], prices: list[float]) -> tuple[list[float] | None, float]:
+    """Return a column that improves the solution and its cost: a surplus, else the most valuable pattern, else None."""
+    for i, price in enumerate(prices):
+        if price < -_TOLERANCE:
+            return [-1.0 if j == i else 0.0 for j in range(len(shares))], 0.0
+    best, pattern = _knapsack(shares, prices)
+    if best[-1] <= 1.0 + _TOLERANCE:
+        return None, 0.0
+    return [float(count) for count in pattern], 1.0
+
+
+def _knapsack(shares: list[int], prices: list[float]) -> tuple[list[float], list[int]]:
+    """Return the most value per capacity 0 .. 100 units, and the counts of shares that reach the last one."""
+    sizes = [-(-share // _UNIT) for share in shares]
+    best = [0.0]
+    taken = [-1]
+    for capacity in range(1, WHOLE_GPU // _UNIT + 1):
+        value, item = best[-1], -1
+        for i, size in enumerate(sizes):
+            if size <= capacity and best[capacity - size] + prices[i] > value + 1e-12:
+                value, item = best[capacity - size] + prices[i], i
+        best.append(value)
+        taken.append(item)
+    counts, capacity = [0] * len(shares), len(best) - 1
+    while capacity > 0:
+        if taken[capacity] < 0:
+            capacity -= 1
+        else:
+            counts[taken[capacity]] += 1
+            capacity -= sizes[taken[capacity]]
+    return best, counts
