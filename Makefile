@@ -28,7 +28,7 @@ help:  ## list these targets
 	@echo "  PYTHON=python3.12 picks the interpreter, VENV=folder the environment, PYTEST_ARGS='-k name' the tests."
 
 run: env  ## schedule the bundled GPU trace with four policies and show what each left unused
-	$(BIN)/pilotage simulate openb --policy random,dotprod,bestfit,fgd --seeds 2
+	$(BIN)/pilotage simulate openb --policy dotprod,bestfit,fgd,pilotage --seeds 2
 
 test: env-dev  ## run every test, on all cores (PYTEST_ARGS='-k name' for some)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
