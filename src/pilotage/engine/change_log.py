@@ -1,6 +1,27 @@
 """The change log: which rows changed in which column group, in order. Positions only rise."""
 
+import numpy as np
+
+from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.plugin import Group
+
+
+class Changed:
+    """Rows that changed, in the order of the changes; a row may stand there several times."""
+
+    __slots__ = ("_distinct", "rows")
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+        self._distinct: IntArray | None = None
+
+    @property
+    def distinct(self) -> IntArray:
+        """The same rows, each once and rising, int64; worked out once for all who ask."""
+        if self._distinct is None:
+            self._distinct = np.array(sorted(set(self.rows)), np.int64)
+        return self._distinct
+
 
 Position = list[int]
 """How far a consumer has read, one entry per group that it reads."""
@@ -49,8 +70,8 @@ class ChangeLog:
         ends = self.ends
         return [ends[group] for group in groups]
 
-    def since(self, groups: tuple[int, ...], position: Position) -> list[int] | None:
-        """Return the rows changed after ``position`` (may repeat), or None for all, and move ``position`` to now."""
+    def since(self, groups: tuple[int, ...], position: Position) -> Changed | None:
+        """Return the rows changed after ``position``, or None for all, and move ``position`` to now."""
         changed: list[int] = []
         everything = False
         for i, group in enumerate(groups):
@@ -63,4 +84,4 @@ class ChangeLog:
             else:
                 changed += self._rows[group][seen - base :]
             position[i] = end
-        return None if everything else changed
+        return None if everything else Changed(changed)

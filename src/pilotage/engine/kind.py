@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo, distinct
+from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo
 from pilotage.engine.state import State
 from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
 from pilotage.kernel.nodes import Nodes, Rows, blocks
@@ -117,23 +117,24 @@ class Kind:
         log = state.log
         stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
         filters, scorers, rescored = self._reading(stirred)
+        changed, since = log.since(self._groups, self._position), self._version
         if Group.NODE in stirred:
             self._places = None
-        for mask in filters:
-            mask.refresh(state)
-        for memo in scorers:
-            memo.refresh(state)
-        changed = log.since(self._groups, self._position)
+            for memo in (*filters, *scorers):
+                memo.refresh(state)
+        else:
+            for memo in (*filters, *scorers):
+                memo.follow(state, changed, since)
         if len(self.feasible) < state.columns.rows:
             self.feasible = np.zeros(state.columns.rows, np.bool_)
             self.total = _zeros(state.columns.rows, self.exact)
             changed = None
         if changed is None:
             self._rebuild(state)
-        elif len(changed) > FEW:
-            self._patch_many(state, distinct(changed), rescored)
-        elif changed:
-            self._patch_few(state, changed, rescored)
+        elif len(changed.rows) > FEW:
+            self._patch_many(state, changed.distinct, rescored)
+        elif changed.rows:
+            self._patch_few(state, changed.rows, rescored)
 
     def _reading(self, groups: tuple[int, ...]) -> Readers:
         """Return the memos that read any of ``groups``; the others are as up to date as this kind was."""

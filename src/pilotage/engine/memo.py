@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage.engine.change_log import Changed
 from pilotage.engine.state import State
-from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
+from pilotage.kernel.arrays import BoolArray, ScoreArray
 from pilotage.kernel.nodes import Nodes, Rows
 from pilotage.kernel.plugin import Filter, Scorer, groups_of
 
@@ -40,24 +41,22 @@ class Memo(Generic[Values]):
         self.evaluated = 0
         """Rows asked for so far: the work done, for tests of complexity."""
 
-    def refresh(self, state: State) -> bool:
-        """Ask again for the rows that changed; return whether there were any."""
+    def refresh(self, state: State) -> None:
+        """Ask again for the rows that changed."""
         if self.version == state.log.version:
-            return False
-        columns = state.columns
-        if len(self.values) < columns.rows:
-            self.values = np.zeros(columns.rows, self.values.dtype)  # type: ignore[assignment]
+            return
+        if len(self.values) < state.columns.rows:
+            self.values = np.zeros(state.columns.rows, self.values.dtype)  # type: ignore[assignment]
             self.forget()
-        changed = state.log.since(self.groups, self.position)
-        self.version = state.log.version
-        if changed is not None and not changed:
-            return False
-        try:
-            self._ask(state, changed)
-        except BaseException:
-            self.forget()
-            raise
-        return True
+        self._learn(state, state.log.since(self.groups, self.position))
+
+    def follow(self, state: State, changed: Changed | None, since: int) -> None:
+        """`refresh` when ``changed`` holds all rows that changed in this memo's groups after version ``since``."""
+        if changed is None or self.version < since or len(self.values) < state.columns.rows:
+            self.refresh(state)
+        elif self.version != state.log.version:
+            self._learn(state, changed)
+            self.position = state.log.position(self.groups)
 
     def step(self, state: State, row: int) -> None:
         """`refresh` when all that happened since the version before is that ``row`` changed."""
@@ -65,11 +64,7 @@ class Memo(Generic[Values]):
         if self.version != log.version - 1 or not self.few or len(self.values) < state.columns.rows:
             self.refresh(state)
             return
-        try:
-            self.values[row] = self.answer_row(state, row)
-        except BaseException:
-            self.forget()
-            raise
+        self.values[row] = self.answer_row(state, row)
         self.evaluated += 1
         self.version = log.version
         self.position = log.position(self.groups)
@@ -79,21 +74,27 @@ class Memo(Generic[Values]):
         self.version = -1
         self.position = [-1] * len(self.groups)
 
-    def _ask(self, state: State, changed: list[int] | None) -> None:
+    def _learn(self, state: State, changed: Changed | None) -> None:
+        try:
+            self._ask(state, changed)
+        except BaseException:
+            self.forget()
+            raise
+        self.version = state.log.version
+
+    def _ask(self, state: State, changed: Changed | None) -> None:
         columns = state.columns
-        if changed is not None and len(changed) <= self.few:
-            self.evaluated += len(changed)
-            for row in changed:
+        if changed is not None and len(changed.rows) <= self.few:
+            self.evaluated += len(changed.rows)
+            for row in changed.rows:
                 self.values[row] = self.answer_row(state, row)
-            return
-        rows = None if changed is None else distinct(changed)
-        if rows is None or len(rows) * 4 > columns.n:
+        elif changed is None or len(changed.distinct) * 4 > columns.n:
             self.evaluated += columns.n
             for nodes in Nodes.blocks(columns):
                 self.values[nodes.rows] = self.answer(nodes)
-        else:
-            self.evaluated += len(rows)
-            self.values[rows] = self.answer(Nodes(columns, rows))
+        elif changed.rows:
+            self.evaluated += len(changed.distinct)
+            self.values[changed.distinct] = self.answer(Nodes(columns, changed.distinct))
 
     def answer(self, nodes: Nodes) -> Values:
         """Return fresh answers for ``nodes``."""
@@ -102,11 +103,6 @@ class Memo(Generic[Values]):
     def answer_row(self, state: State, row: int) -> bool | float:
         """Return the fresh answer for one row."""
         raise NotImplementedError
-
-
-def distinct(changed: list[int]) -> IntArray:
-    """Return the rows of a list with repetitions, each once and rising, int64."""
-    return np.array(sorted(set(changed)), np.int64)
 
 
 class FilterMemo(Memo[BoolArray]):
