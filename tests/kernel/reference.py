@@ -1,7 +1,8 @@
 """A naive kernel: plain Python, written from the published definitions, one node and one task at a time.
 
-It shares the model's structs with the real one and nothing else: no numpy, no codes, no caches, no columns. Slow and
-obvious on purpose. `decide` answers for one task: which nodes are feasible, their totals, and what is taken.
+It shares the model's structs with the real one, and the table of worths, which has oracles of its own; else nothing:
+no numpy, no codes, no caches, no columns. Slow and obvious on purpose. `decide` answers for one task: which nodes are
+feasible, their totals, and what is taken.
 """
 
 import math
@@ -14,6 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 
+from pilotage.kernel.worth import worth_of
 from pilotage.model.node import Node, Taint
 from pilotage.model.task import Expression, HostPort, Task, TaskSpec, Term, Toleration
 from pilotage.model.workload import Workload
@@ -444,6 +446,40 @@ def least_fragmenting(task: Task, place: Place, cluster: Cluster) -> tuple[int, 
     return (min(scores, key=lambda gpu: (-scores[gpu], gpu)),)
 
 
+def worth_and_stranding(task: Task, place: Place, cluster: Cluster) -> float:
+    """Cost in buckets of 50 thousandths, negated. The worth table itself has oracles of its own (test_worth.py)."""
+    free, node = [max(r, 0) for r in place.remainders()], place.node
+    lost = 1000 * task.gpus
+    if task.gpus and task.gpu_share < 1000:
+        lost = min(worth_lost(task, cluster).get(r, 1000) for r in [*free, -1])
+    limit = min(0.9 * node.capacity.get("cpu", 0) / max(node.gpus, 1), worth_of(cluster.workload).cpu_per_gpu)
+
+    def stranded(cpu: int, gpu: int) -> float:
+        if gpu * limit <= 0:
+            return 0.0
+        lacking = max(1 - 1000 * cpu / (gpu * limit), 0)
+        return gpu * (lacking * lacking * lacking)
+
+    cpu, gpu = place.free("cpu"), sum(free)
+    after = stranded(cpu - task.demand.get("cpu", 0), max(gpu - task.gpus * task.gpu_share, 0))
+    newly = after - stranded(cpu, gpu)
+    return -(math.ceil(lost / 50 - 1e-6) + math.ceil(newly / 50 - 1e-6))
+
+
+def worth_lost(task: Task, cluster: Cluster) -> dict[int, int]:
+    """By remainder, what the task's share takes of its worth; only remainders that fit."""
+    table = worth_of(cluster.workload).worth_list
+    return {r: table[r] - table[r - task.gpu_share] for r in range(task.gpu_share, 1001)}
+
+
+def least_worth(task: Task, place: Place, cluster: Cluster) -> tuple[int, ...]:
+    if task.gpu_share == 1000:
+        return tuple(gpu for gpu, r in enumerate(place.remainders()) if r >= 1000)[: task.gpus]
+    lost = worth_lost(task, cluster)
+    fitting = [gpu for gpu, r in enumerate(place.remainders()) if r >= task.gpu_share]
+    return (min(fitting, key=lambda gpu: (lost[place.remainders()[gpu]], gpu)),)
+
+
 # ---------------------------------------------------------------- policies and the decision
 
 Normalise = Callable[[list[float]], list[float]]
@@ -470,6 +506,7 @@ POLICIES: dict[str, Rules] = {
     "gpu-packing": Rules([(gpu_packing, as_they_are, 1)]),
     "bestfit": Rules([(best_fit, min_max, 1)]),
     "fgd": Rules([(fgd, as_they_are, 1)], devices=least_fragmenting),
+    "pilotage": Rules([(worth_and_stranding, as_they_are, 1)], devices=least_worth),
     "kubernetes": Rules(
         [
             (fewest_taints, by_maximum_reversed, 3),
