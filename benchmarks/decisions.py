@@ -13,7 +13,7 @@ from benchmarks.report import Row, exponent, percentiles, publish, timed
 from pilotage import Task, TaskSpec, policies
 from pilotage.engine.engine import Engine
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.ties import heap, places
+from pilotage.kernel.ties import heap, preorder
 from pilotage.model.events import TaskSubmitted
 
 SIZES = (1_000, 5_000, 20_000, 50_000)
@@ -113,4 +113,4 @@ def plain_numpy(engine: Engine, task: Task) -> int:
             raw = scorer.normaliser.apply(raw, feasible.min().item(), feasible.max().item())
         total += weight * raw
     total[~mask] = -1
-    return heap(np.flatnonzero(total == total.max()), places(np.flatnonzero(mask), columns.order))
+    return heap(np.flatnonzero(total == total.max()), preorder(np.flatnonzero(mask), columns.order, in_order=True))

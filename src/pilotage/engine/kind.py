@@ -15,7 +15,7 @@ from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
 from pilotage.kernel.nodes import Nodes, Rows, blocks
 from pilotage.kernel.plugin import Filter, Group, Scorer
 from pilotage.kernel.policy import Policy
-from pilotage.kernel.ties import first, heap, places, seeded_random
+from pilotage.kernel.ties import first, heap, preorder, seeded_random
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
@@ -67,8 +67,8 @@ class Kind:
         self._position = [-1] * len(self._groups)
         self._version = -1
         self._readers: dict[tuple[int, ...], Readers] = {}
-        self._places: IntArray | None = None
-        """Place of each row among the feasible ones, as long as those and the nodes are the same."""
+        self._preorder: IntArray | None = None
+        """Ranks of the feasible rows for the tie rule `heap`, as long as those and the nodes are the same."""
         self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
@@ -105,7 +105,7 @@ class Kind:
         """Catch up with a single change: the common case in a run of equal tasks."""
         filters, scorers, rescored = self._reading(groups)
         if Group.NODE in groups:
-            self._places = None
+            self._preorder = None
         for mask in filters:
             mask.step(state, row)
         for memo in scorers:
@@ -119,7 +119,7 @@ class Kind:
         filters, scorers, rescored = self._reading(stirred)
         changed, since = log.since(self._groups, self._position), self._version
         if Group.NODE in stirred:
-            self._places = None
+            self._preorder = None
             for memo in (*filters, *scorers):
                 memo.refresh(state)
         else:
@@ -154,7 +154,7 @@ class Kind:
         for memo in self.filters:
             feasible &= memo.values[:n]
         self.count = int(np.count_nonzero(feasible))
-        self._places = None
+        self._preorder = None
         self._bounds = self._find_bounds(n)
         self._sum_up_all(n)
 
@@ -190,7 +190,7 @@ class Kind:
     def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
         """Find the bounds anew if they may have moved; if they have, sum up all rows and return True."""
         if flipped:
-            self._places = None
+            self._preorder = None
         if not (self._normalised and (flipped or rescored)):
             return False
         bounds = self._find_bounds(state.columns.n)
@@ -290,10 +290,11 @@ class Kind:
         if self.tie == "seeded-random":
             return seeded_random(best, columns.name_hash, seed, task.id)
         if feasible is not None:
-            return heap(best, places(feasible, columns.order))
-        if self._places is None:
-            self._places = places(np.flatnonzero(self.feasible[: columns.n]), columns.order)
-        return heap(best, self._places)
+            return heap(best, preorder(feasible, columns.order, state.in_order))
+        if self._preorder is None:
+            feasible = self.feasible[: columns.n].nonzero()[0]
+            self._preorder = preorder(feasible, columns.order, state.in_order)
+        return heap(best, self._preorder)
 
     def rejection(self, state: State, task: Task, now: float, seed: int) -> Rejection:
         """Return why no node will do, each node under the first filter that refuses it, and what may cure that."""

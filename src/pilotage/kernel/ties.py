@@ -1,5 +1,6 @@
 """Tie rules: which of the best-scored nodes is taken. Each is a named, pure function of the order of the nodes."""
 
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -17,27 +18,35 @@ def first(best: IntArray, order: IntArray) -> int:
     return int(best[order[best].argmin()])
 
 
-def places(feasible: IntArray, order: IntArray) -> IntArray:
-    """Return the place, from 1, of each row in the list of ``feasible`` rows in node order; 0 of any other row."""
-    place = np.zeros(len(order), np.int64)
-    place[feasible[order[feasible].argsort(kind="stable")]] = np.arange(1, len(feasible) + 1)
-    return place
+def preorder(feasible: IntArray, order: IntArray, in_order: bool) -> IntArray:
+    """Return the rank of each ``feasible`` row in the preorder of kube-scheduler's heap, int64[rows]; others undefined.
 
-
-def heap(best: IntArray, places: IntArray) -> int:
-    """Return the row that kube-scheduler 1.35 takes among ``best`` rows; ``places`` from `places`.
-
-    That release builds a binary heap over the feasible list in node order and takes its root, so equal scores are
-    settled by the mechanics of the heap: with k counted from 1 in the feasible list, the winner is the first of the
-    best in the preorder of the implicit tree, which is the smallest pair (k << (W - L), L), L the bit length of k
-    and W the largest L.
+    ``order`` is the fixed node order; ``in_order`` says that rows stand in it already. With k counted from 1 in the
+    list of feasible nodes, L the bit length of k and W the largest L, preorder is the order of the pairs
+    (k << (W - L), L): the nodes of the implicit binary tree, parents before children, left before right.
     """
-    place = places.take(best)
-    length = np.frexp(place)[1]
-    key = place << (int(length.max()) - length)
-    key <<= 6
-    key += length
-    return best.item(key.argmin())
+    rank = np.empty(len(order), np.int64)
+    listed = feasible if in_order else feasible[order[feasible].argsort(kind="stable")]
+    rank[listed] = _ranks(len(listed).bit_length())[: len(listed)]
+    return rank
+
+
+@cache
+def _ranks(width: int) -> IntArray:
+    """The pairs (k << (W - L), L) as one number each, for k = 1 .. 2^W - 1; the order is the same for any W."""
+    k = np.arange(1, 1 << width, dtype=np.int64)
+    length = np.frexp(k)[1].astype(np.int64)
+    ranks: IntArray = ((k << (width - length)) << 6) + length
+    return ranks
+
+
+def heap(best: IntArray, preorder: IntArray) -> int:
+    """Return the row that kube-scheduler 1.35 takes among ``best`` rows; ``preorder`` from the function of that name.
+
+    That release builds a binary heap over the feasible list in node order and takes its root; the mechanics of the
+    heap make that the first of the best in preorder.
+    """
+    return best.item(preorder.take(best).argmin())
 
 
 def seeded_random(best: IntArray, name_hash: UintArray, seed: int, task_id: str) -> int:
