@@ -87,8 +87,12 @@ def test_a_node_that_changes_its_labels_only_moves_nothing_else() -> None:
 
 def test_growth_past_what_was_allocated_keeps_every_score() -> None:
     engine = fitting(10_000, 20_000)
+    assert decided(engine, FREE) == ("n0", 100)
     for i in range(2, 200):
-        engine.apply(NodeAdded(Node(name=f"n{i}", capacity={"cpu": 10_000 - 20 * i})))
-        assert decided(engine, FREE) == (f"n{i}", 100)
+        engine.apply(NodeAdded(Node(name=f"n{i}", capacity={"cpu": 10_000 + 20 * i})))
+        engine.apply(TaskSubmitted(Task(id="probe", spec=FREE)))
+        (bind,) = engine.decide()
+        assert (bind.node, bind.decision.score, bind.decision.feasible) == ("n0", 100, i + 1)
+        engine.apply(TaskFinished("probe"))
     engine.apply(TaskPlaced(Task(id="t", spec=TaskSpec(demand={"cpu": 19_900})), "n1"))
     assert decided(engine, FREE) == ("n1", 100)

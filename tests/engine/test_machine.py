@@ -70,6 +70,16 @@ class Machine(RuleBasedStateMachine):
         names = [name for name in NODE_NAMES if name not in self.world.cluster.places]
         self.world.apply(NodeAdded(data.draw(nodes(names=st.sampled_from(names)))))
 
+    @precondition(lambda self: len(self.world.cluster.places) <= len(NODE_NAMES))
+    @rule(data=st.data())
+    def crowd_joins(self, data: st.DataObject) -> None:
+        """More nodes than there were rows allocated."""
+        one = data.draw(nodes(max_gpus=2))
+        facts = {f: getattr(one, f) for f in Node.__struct_fields__ if f != "name"}
+        self.serial += 1
+        for i in range(12):
+            self.world.apply(NodeAdded(Node(name=f"crowd-{self.serial}-{i}", **facts)))
+
     @precondition(lambda self: self.world.cluster.places)
     @rule(data=st.data())
     def node_is_replaced_in_place(self, data: st.DataObject) -> None:

@@ -85,6 +85,8 @@ def test_a_task_that_asks_for_none_of_them_is_not_scored() -> None:
         (("cpu", "memory", "fpga"), {"cpu": 4, "fpga": 1}, {"cpu": 4, "memory": 4, "fpga": 2}, {}, 59),
         # the third has no capacity: the rule of two, 1 and 1/2
         (("cpu", "fpga", "memory"), {"cpu": 4, "memory": 2}, {"cpu": 4, "memory": 4}, {}, 75),
+        # 0.1, 0, 0.4, 0.9: deviation 0.35; one float64 addition after the other (compensated: 64)
+        (("cpu", "memory", "a", "b"), {"cpu": 1, "a": 4, "b": 9}, {"cpu": 10, "memory": 10, "a": 10, "b": 10}, {}, 65),
         # 1, 1, 0, 0: deviation 1/2
         (("cpu", "memory", "a", "b"), {"cpu": 1, "memory": 1}, {"cpu": 1, "memory": 1, "a": 1, "b": 1}, {}, 50),
     ],
