@@ -80,16 +80,20 @@ def test_a_placement_costs_one_row_per_plugin_that_reads_what_it_changed(name, r
     assert [decided(engine, f"t{i}", SPEC) for i in range(10)] == [readers] * 10
 
 
-def test_after_a_run_of_equal_tasks_only_what_came_since_is_looked_at() -> None:
+@pytest.mark.parametrize("between", ["task", "node"])
+def test_after_a_run_of_equal_tasks_only_what_came_since_is_looked_at(between) -> None:
     work = []
     for run in (1, 30):
         engine = warm(named("kubernetes"), 200)
         for i in range(run):
             decided(engine, f"t{i}", SPEC)
-        decided(engine, "between", OTHER)
+        if between == "task":
+            decided(engine, "between", OTHER)
+        else:
+            engine.apply(NodeUpdated(node(150, labels={"k": "v"})))
         work.append(decided(engine, "last", SPEC))
-    # The last of the run and the one between changed two rows in amounts, one in GPUs; four plugins read those.
-    assert work[0] == work[1] <= 4 * (2 + 1)
+    # The last of the run and what came between changed two rows, each in two groups at most; six plugins say something.
+    assert work[0] == work[1] <= 6 * (2 + 2)
 
 
 def test_an_unknown_kind_asks_about_every_row_once() -> None:
