@@ -12,6 +12,7 @@ from pilotage.app.policy_files import load_policy
 from pilotage.cli.main import app
 from pilotage.kernel.plugins.devices import RandomGpus, Tightest
 from pilotage.kernel.plugins.fgd import FragmentationDevices
+from pilotage.kernel.plugins.worth_and_stranding import LeastWorth
 from pilotage.kernel.policies import NAMED, named
 
 EVERY_SCORER = {
@@ -26,6 +27,7 @@ EVERY_SCORER = {
     "gpu_packing": scorers.gpu_packing(),
     "gpu_clustering": scorers.gpu_clustering(),
     "fgd": scorers.fgd(),
+    "worth_and_stranding": scorers.worth_and_stranding(),
     "fewest_taints": scorers.fewest_taints(),
     "preferred_affinity": scorers.preferred_affinity(),
     "random": scorers.random(),
@@ -72,7 +74,9 @@ def test_every_scorer_of_ours_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("tie", ["first", "heap", "seeded-random"])
-@pytest.mark.parametrize("rule", [Tightest(), RandomGpus(), FragmentationDevices()], ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "rule", [Tightest(), RandomGpus(), FragmentationDevices(), LeastWorth()], ids=lambda rule: rule.name
+)
 def test_our_device_and_tie_rules_pass(tie: str, rule: object) -> None:
     policy = Policy(filters=filters.DEFAULT, scorers=[(scorers.gpu_packing(), 1)], tie=tie, devices=rule)
     report = check_policy(policy, seed=3, timed=False)

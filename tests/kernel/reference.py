@@ -457,7 +457,7 @@ def worth_and_stranding(task: Task, place: Place, cluster: Cluster) -> float:
     def stranded(cpu: int, gpu: int) -> float:
         if gpu * limit <= 0:
             return 0.0
-        lacking = max(1 - 1000 * cpu / (gpu * limit), 0)
+        lacking = max(1 - 1000 * max(cpu, 0) / (gpu * limit), 0)
         return gpu * (lacking * lacking * lacking)
 
     cpu, gpu = place.free("cpu"), sum(free)

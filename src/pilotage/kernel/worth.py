@@ -56,7 +56,7 @@ def stranded(cpu: IntArray, gpu: IntArray, limits: FloatArray) -> FloatArray:
     gpu x max(0, 1 - 1000 cpu / (gpu x limit))^3: nothing while the CPU suffices, all of it when none is left.
     """
     need = gpu * limits
-    lacking = np.maximum(1.0 - WHOLE_GPU * cpu / np.where(need > 0, need, 1.0), 0.0)
+    lacking = np.maximum(1.0 - WHOLE_GPU * np.maximum(cpu, 0) / np.where(need > 0, need, 1.0), 0.0)
     part: FloatArray = np.where(need > 0, gpu * (lacking * lacking * lacking), 0.0)
     return part
 
@@ -66,7 +66,7 @@ def stranded_of_one(cpu: int, gpu: int, limit: float) -> float:
     need = gpu * limit
     if not need > 0:
         return 0.0
-    lacking = max(1.0 - WHOLE_GPU * cpu / need, 0.0)
+    lacking = max(1.0 - WHOLE_GPU * max(cpu, 0) / need, 0.0)
     return gpu * (lacking * lacking * lacking)
 
 
