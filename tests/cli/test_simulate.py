@@ -141,7 +141,7 @@ def test_an_interrupt_ends_the_workers_quietly(tmp_path: Path) -> None:
         "--workers",
         "2",
     ]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with _started(command, tmp_path) as process:
         deadline = time.monotonic() + 30
         while len(children := _children(process.pid)) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -155,6 +155,15 @@ def test_an_interrupt_ends_the_workers_quietly(tmp_path: Path) -> None:
     while any(map(_runs, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(_runs, children))
+
+
+def _started(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start a command that hears interrupts, also where these tests run in the background and do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _children(pid: int) -> list[int]:
