@@ -4,7 +4,6 @@ from collections.abc import Hashable
 from typing import Any
 
 from pilotage.kernel.columns import ABSENT, Columns
-from pilotage.model.amounts import Amounts
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Taint
 from pilotage.model.task import TaskSpec
@@ -31,21 +30,6 @@ class SharedTask:
                 f'leave out depends="row" to read it'
             )
         return getattr(self.spec, name)
-
-    @property
-    def demand(self) -> Amounts:
-        """Amounts that a task takes from its node, in base units."""
-        return self.spec.demand
-
-    @property
-    def gpus(self) -> int:
-        """Number of GPUs asked for."""
-        return self.spec.gpus
-
-    @property
-    def gpu_share(self) -> int:
-        """Thousandths asked for on each GPU."""
-        return self.spec.gpu_share
 
 
 class RowAmounts:
