@@ -48,7 +48,7 @@ servers:  ## install the real servers that some tests talk to (Debian, Ubuntu; r
 lock: env-dev  ## pin the newest dependencies into requirements/*.lock
 	@echo "Resolving the newest versions that pyproject.toml allows"
 	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.lock
-	$(COMPILE) pyproject.toml --extra reports --group dev -c requirements/run.lock -o requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra all --group dev -c requirements/run.lock -o requirements/dev.lock
 
 clean:  ## remove the environment and everything else that can be made again
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
