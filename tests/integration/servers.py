@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Server:
@@ -41,3 +43,14 @@ def find(server: Server) -> Path | None:
                 return program
     on_path = shutil.which(server.name)
     return Path(on_path) if on_path else None
+
+
+def require(name: str) -> Path:
+    """The program; without it the test is skipped, or fails where servers are required (PILOTAGE_REQUIRE_SERVERS=1)."""
+    program = find(next(server for server in SERVERS if server.name == name))
+    if program is not None:
+        return program
+    complaint = f"{name} is not installed; run `make servers` (Debian, Ubuntu; as root)"
+    if os.environ.get("PILOTAGE_REQUIRE_SERVERS") == "1":
+        pytest.fail(complaint)
+    pytest.skip(complaint)

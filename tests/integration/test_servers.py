@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.servers import SERVERS, Server, find
+from tests.integration.servers import SERVERS, Server, require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,20 +17,9 @@ if TYPE_CHECKING:
 VERSION = re.compile(r"\b\d+\.\d+")
 
 
-def located(server: Server) -> Path:
-    """The program; without it the test is skipped, or fails where servers are required (CI)."""
-    program = find(server)
-    if program is not None:
-        return program
-    complaint = f"{server.name} is not installed; run `make servers` (Debian, Ubuntu; as root)"
-    if os.environ.get("PILOTAGE_REQUIRE_SERVERS") == "1":
-        pytest.fail(complaint)
-    pytest.skip(complaint)
-
-
 @pytest.mark.parametrize("server", [each for each in SERVERS if each.version_arguments], ids=lambda each: each.name)
 def test_the_program_tells_its_version(server: Server, tmp_path: Path) -> None:
-    program = located(server)
+    program = require(server.name)
 
     answer = subprocess.run(
         [program, *server.version_arguments],
@@ -49,7 +38,7 @@ def test_the_program_tells_its_version(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_broker_is_there_without_being_started() -> None:
-    broker = located(next(each for each in SERVERS if each.name == "rabbitmq-server")).resolve()
+    broker = require("rabbitmq-server").resolve()
 
     assert os.access(broker, os.X_OK)
     assert VERSION.search(str(broker)), f"{broker} has no version in its path"
