@@ -47,7 +47,7 @@ servers:  ## install the real servers that some tests talk to (Debian, Ubuntu; r
 
 lock: env-dev  ## pin the newest dependencies into requirements/*.lock
 	@echo "Resolving the newest versions that pyproject.toml allows"
-	$(COMPILE) pyproject.toml requirements/build.in -o requirements/run.lock
+	$(COMPILE) pyproject.toml --extra optimise requirements/build.in -o requirements/run.lock
 	$(COMPILE) pyproject.toml --extra all --group dev -c requirements/run.lock -o requirements/dev.lock
 
 clean:  ## remove the environment and everything else that can be made again

@@ -1,7 +1,5 @@
 """``pilotage simulate``: a trace, several policies and seeds, and how they compare."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +7,7 @@ import typer
 if TYPE_CHECKING:
     from pilotage.app.comparison import Comparison, Metric
     from pilotage.app.config import Settings
-    from pilotage.app.sweep import Plan, Progress
+    from pilotage.app.sweep import Plan
     from pilotage.sim.result import Run
 
 EPILOG = """
@@ -88,6 +86,7 @@ def simulate(
     from pilotage.app.allocator import keep_freed_memory
     from pilotage.app.config import load_config
     from pilotage.app.sweep import sweep
+    from pilotage.cli.progress import progress_of
 
     keep_freed_memory()
     settings = load_config(config).settings
@@ -96,7 +95,7 @@ def simulate(
         from pilotage.app.plot import check_plottable
 
         check_plottable(plot)
-    with _progress() as progress:
+    with progress_of("simulating", "runs") as progress:
         runs = sweep(plan, progress)
     if plot is not None:
         from pilotage.app.plot import draw
@@ -120,11 +119,8 @@ def _plan(
 ) -> "Plan":
     from pilotage.app.sweep import Plan
     from pilotage.engine.waiting import Backoff
-    from pilotage.model.errors import InvalidInput
-    from pilotage.sim.traces.catalogue import FORMATS
+    from pilotage.sim.traces.catalogue import to_format
 
-    if form is not None and form not in FORMATS:
-        raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}, got {form!r}")
     texts = settings.simulate.policies if policy is None else policy
     return Plan(
         trace=trace,
@@ -132,26 +128,12 @@ def _plan(
         seeds=settings.simulate.seeds if seeds is None else seeds,
         fill_ratio=fill_ratio,
         usual_fill_ratio=settings.simulate.fill_ratio,
-        form=form,
+        form=to_format(form),
         nodes=nodes,
         workers=(settings.simulate.workers or None) if workers is None else workers,
         cache_bytes=settings.engine.cache_mib * 2**20,
         backoff=Backoff(settings.engine.backoff_initial_s, settings.engine.backoff_longest_s),
     )
-
-
-@contextmanager
-def _progress() -> Iterator["Progress"]:
-    """A bar on standard error, gone when the work is done; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    what = TextColumn("{task.description}")
-    columns = (what, BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("simulating", total=None)
-        yield lambda done, runs: bar.update(task, completed=done, total=runs)
 
 
 def _print(runs: list["Run"], plot: str | None) -> None:

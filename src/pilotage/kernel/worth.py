@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from pilotage.kernel.arrays import FloatArray, IntArray
+from pilotage.kernel.knapsack import knapsack
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.workload import Workload
 
@@ -18,6 +19,7 @@ HEADROOM = 0.9
 
 _UNIT = 10
 """Thousandths of a GPU in one unit of the knapsack; shares are rounded up, remainders down."""
+_CAPACITY = WHOLE_GPU // _UNIT
 _TOLERANCE = 1e-7
 _MOST_ROUNDS = 10_000
 
@@ -79,7 +81,7 @@ def worth_table(demand: dict[int, int]) -> list[int]:
     if not demand:
         return [0] * WHOLE_GPU + [WHOLE_GPU]
     shares = sorted(demand)
-    best, _ = _knapsack(shares, _dual_prices(shares, [float(demand[share]) for share in shares]))
+    best, _ = knapsack(_units(shares), _dual_prices(shares, [float(demand[share]) for share in shares]), _CAPACITY)
     table = [min(WHOLE_GPU, round(WHOLE_GPU * best[r // _UNIT])) for r in range(WHOLE_GPU + 1)]
     return [*table[:-1], WHOLE_GPU]
 
@@ -91,7 +93,7 @@ def _dual_prices(shares: list[int], demand: list[float]) -> list[float]:
     a fixed order, so every machine has the same prices.
     """
     n = len(shares)
-    fits = [WHOLE_GPU // (_UNIT * -(-share // _UNIT)) for share in shares]
+    fits = [_CAPACITY // units for units in _units(shares)]
     inverse = [[1.0 / fits[i] if i == j else 0.0 for j in range(n)] for i in range(n)]
     amounts = [demand[i] / fits[i] for i in range(n)]
     costs = [1.0] * n
@@ -118,29 +120,11 @@ def _entering(shares: list[int], prices: list[float]) -> tuple[list[float] | Non
     for i, price in enumerate(prices):
         if price < -_TOLERANCE:
             return [-1.0 if j == i else 0.0 for j in range(len(shares))], 0.0
-    best, pattern = _knapsack(shares, prices)
+    best, pattern = knapsack(_units(shares), prices, _CAPACITY)
     if best[-1] <= 1.0 + _TOLERANCE:
         return None, 0.0
     return [float(count) for count in pattern], 1.0
 
 
-def _knapsack(shares: list[int], prices: list[float]) -> tuple[list[float], list[int]]:
-    """Return the most value per capacity 0 .. 100 units, and the counts of shares that reach the last one."""
-    sizes = [-(-share // _UNIT) for share in shares]
-    best = [0.0]
-    taken = [-1]
-    for capacity in range(1, WHOLE_GPU // _UNIT + 1):
-        value, item = best[-1], -1
-        for i, size in enumerate(sizes):
-            if size <= capacity and best[capacity - size] + prices[i] > value + 1e-12:
-                value, item = best[capacity - size] + prices[i], i
-        best.append(value)
-        taken.append(item)
-    counts, capacity = [0] * len(shares), len(best) - 1
-    while capacity > 0:
-        if taken[capacity] < 0:
-            capacity -= 1
-        else:
-            counts[taken[capacity]] += 1
-            capacity -= sizes[taken[capacity]]
-    return best, counts
+def _units(shares: list[int]) -> list[int]:
+    return [-(-share // _UNIT) for share in shares]

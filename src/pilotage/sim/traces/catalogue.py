@@ -41,6 +41,16 @@ _READERS: dict[Format, _Reader] = {
 }
 
 
+def to_format(text: str | None) -> Format | None:
+    """Return the format called ``text``; raises `InvalidInput` naming the known ones."""
+    for form in FORMATS:
+        if text == form:
+            return form
+    if text is None:
+        return None
+    raise InvalidInput("--format", f"must be one of {', '.join(FORMATS)}, got {text!r}")
+
+
 def load_trace(trace: str, *, form: Format | None = None, nodes: str | None = None) -> Trace:
     """Return the trace called ``trace``: a bundled name, or the path of a task list (``.csv``, ``.csv.gz``).
 
