@@ -1,4 +1,4 @@
-"""The one error of bad input: which field, and what is wrong with it."""
+"""Errors that cross rooms: bad input (which field, and what is wrong with it), and storage that cannot be written."""
 
 
 class InvalidInput(ValueError):  # noqa: N818 - reads as a statement at the place that raises it
@@ -16,3 +16,19 @@ class InvalidInput(ValueError):  # noqa: N818 - reads as a statement at the plac
     def __reduce__(self) -> tuple[type["InvalidInput"], tuple[str, str]]:
         """Travel between processes by field and reason."""
         return type(self), (self.field, self.reason)
+
+
+class StorageFull(RuntimeError):  # noqa: N818
+    """More works wait than may wait: the caller should be told to come again later."""
+
+
+class StorageDown(RuntimeError):  # noqa: N818
+    """The database stayed away longer than the writer's patience; the work was not done."""
+
+
+class CommitUnknown(RuntimeError):  # noqa: N818
+    """The connection broke during a commit and nobody can say whether it happened."""
+
+
+class LeaseLost(RuntimeError):  # noqa: N818
+    """Somebody else leads now: the work was not done, and this process must write no more."""

@@ -1,0 +1,125 @@
+"""An engine by URL: SQLite with the settings that keep promises, or PostgreSQL through psycopg."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from pilotage.model.errors import InvalidInput
+
+BUSY_TIMEOUT_S = 30
+"""How long a SQLite write waits for another process's transaction."""
+
+CONNECT_TIMEOUT_S = 5
+
+_READ = {"pilotage_read": True}
+
+
+def open_engine(url: str, *, pool_size: int = 5) -> Engine:
+    """Return an engine for ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``; nothing is connected yet.
+
+    On SQLite every transaction begins IMMEDIATE (a read that turns into a write would fail at once, whatever the busy
+    timeout says), except those of `reading`. Raises `InvalidInput` naming ``database``.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, pool_size)
+    try:
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        )
+    except ModuleNotFoundError:
+        raise InvalidInput("database", "PostgreSQL needs psycopg: pip install 'pilotage[postgres]'") from None
+
+
+def is_sqlite(engine: Engine | Connection) -> bool:
+    """Whether the SQL of this engine goes to SQLite."""
+    return engine.dialect.name == "sqlite"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection that only reads: one snapshot, and on SQLite no lock that a writer waits for."""
+    with engine.connect().execution_options(**_READ) as connection, connection.begin():
+        yield connection
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the database is away or busy, so that the same work may succeed later."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    told = str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:  # connection failure, operator intervention, deadlock, serialisation, no room for a session
+        return state[:2] in ("08", "57", "53") or state in ("40001", "40P01", "55P03")
+    return isinstance(error, OperationalError) and (
+        not told.startswith("no such") and ("locked" in told or "busy" in told or "connect" in told)
+    )
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise InvalidInput("database", f"{_shown(url)!r} is no URL; write sqlite:///FILE or postgresql://...") from None
+    if backend not in ("sqlite", "postgresql"):
+        raise InvalidInput("database", f"{backend!r} is not spoken here; write sqlite:///FILE or postgresql://...")
+    return parsed
+
+
+def _shown(url: str) -> str:
+    """The text of a broken URL without what may be a password."""
+    return url if "@" not in url else "..." + url[url.rindex("@") :]
+
+
+def _sqlite(url: URL, pool_size: int) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise InvalidInput("database", "SQLite needs a file: sqlite:///pilotage.sqlite3")
+    folder = Path(url.database).resolve().parent
+    if not folder.is_dir():
+        raise InvalidInput("database", f"no such folder: {folder}")
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=20,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver would begin DEFERRED, and not before DDL
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")  # a promise that was answered survives a power cut
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -65536")
+        cursor.execute("PRAGMA journal_size_limit = 67108864")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("pilotage_read")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def check_reachable(engine: Engine) -> None:
+    """Connect once; raises `InvalidInput` naming ``database`` and what the server said."""
+    try:
+        with reading(engine) as connection:
+            connection.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        told = " ".join(str(error.orig).split())
+        raise InvalidInput("database", f"{engine.url.render_as_string()} can not be opened: {told}") from None

@@ -1,0 +1,121 @@
+"""A real PostgreSQL that the tests start for themselves: temporary folder, free port, unprivileged user, no fsync."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.servers import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200", "listen_addresses": "127.0.0.1"}
+
+
+class Postgres:
+    """A server of our own: `start`, `stop` (clean or by a kill), databases by number."""
+
+    def __init__(self, folder: Path) -> None:
+        self.initdb, self.program = require("initdb"), require("postgres")
+        self.folder = folder
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        # PostgreSQL refuses to run as root: whoever is nobody owns its folder then.
+        self._user = None if os.geteuid() else pwd.getpwnam("nobody")
+        if self._user:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self._run([str(self.initdb), "-D", str(folder / "data"), "-U", "pilotage", "-A", "trust", "-E", "UTF8", "-N"])
+
+    def start(self) -> None:
+        settings = [each for name, value in _SETTINGS.items() for each in ("-c", f"{name}={value}")]
+        command = [str(self.program), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([*command, *settings], stdout=log, stderr=log, **self._as_user())
+        for _ in range(600):
+            if self._answers():
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        pytest.fail("PostgreSQL did not start:\n" + (self.folder / "log").read_text(errors="replace")[-2000:])
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it: clients are thrown out; ``kill``: as if the power failed."""
+        if self._process is None:
+            return
+        if kill:
+            # Its children notice that the first process is gone and leave; its lock file stays, as after a crash.
+            self._process.send_signal(signal.SIGQUIT)
+        else:
+            self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
+        self._process = None
+
+    def database(self) -> str:
+        """The URL of a new empty database."""
+        name = f"test{next(self._numbers)}_{os.getpid()}"
+        psql = self.program.parent / "psql"
+        self._run([str(psql), *self._at(), "-d", "postgres", "-qc", f"CREATE DATABASE {name}"])
+        return f"postgresql://pilotage@127.0.0.1:{self.port}/{name}"
+
+    def _at(self) -> list[str]:
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "pilotage"]
+
+    def _answers(self) -> bool:
+        try:
+            ready = self.program.parent / "pg_isready"
+            return subprocess.run([str(ready), *self._at()], capture_output=True, check=False).returncode == 0
+        except OSError:
+            return False
+
+    def _run(self, command: list[str]) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, **self._as_user())
+        assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+
+    def _as_user(self) -> dict[str, object]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A started server, gone afterwards; the test is skipped (or fails in CI) where PostgreSQL is not installed."""
+    require("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="pilotage-postgres-"))
+    server = None
+    try:
+        server = Postgres(folder)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server per test process; ask it for a `database` of your own, and do not stop it."""
+    with running_postgres() as server:
+        yield server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
