@@ -123,9 +123,10 @@ def test_a_tiny_cache_decides_the_same() -> None:
         world = WORLDS["bestfit"](cache_bytes=cache_bytes)
         for i in range(20):
             world.apply(NodeAdded(_node(i)))
-        for i in range(60):
-            demand = {"cpu": 100 * (i % 12), "memory": 7 * (i % 5)}
-            world.apply(TaskSubmitted(Task(id=f"t{i}", spec=TaskSpec(demand=demand, gpus=i % 3))))
+        for i in range(120):
+            kind = i // 2
+            demand = {"cpu": 100 * (kind % 12), "memory": 7 * (kind % 5)}
+            world.apply(TaskSubmitted(Task(id=f"t{i}", spec=TaskSpec(demand=demand, gpus=kind % 3))))
             world.decide(1)
         kinds = world.engine.kinds
         assert kinds.nbytes <= max(cache_bytes, 2 * kinds.nbytes // max(1, len(kinds)))

@@ -96,3 +96,39 @@ def test_growth_past_what_was_allocated_keeps_every_score() -> None:
         engine.apply(TaskFinished("probe"))
     engine.apply(TaskPlaced(Task(id="t", spec=TaskSpec(demand={"cpu": 19_900})), "n1"))
     assert decided(engine, FREE) == ("n1", 100)
+
+
+def test_the_first_task_of_a_kind_is_a_guest_and_the_second_is_kept() -> None:
+    engine = fitting(1000, 2000)
+    assert decided(engine, SMALL) == ("n0", 100)
+    assert len(engine.kinds) == 0
+    assert engine.kinds.nbytes == 0
+    assert decided(engine, SMALL) == ("n0", 100)
+    assert len(engine.kinds) == 1
+    assert engine.kinds.nbytes > 0
+
+
+def test_tasks_that_are_one_of_a_kind_push_out_nobody() -> None:
+    engine = Engine(Policy(filters=filters.DEFAULT, scorers=[(scorers.best_fit({"cpu": 100}), 1)]), cache_bytes=4000)
+    for i in range(20):
+        engine.apply(NodeAdded(Node(name=f"n{i}", capacity={"cpu": 1000})))
+    decided(engine, SMALL)
+    decided(engine, SMALL)
+    (kind,) = engine.kinds._by_key.values()
+    for i in range(200):
+        decided(engine, TaskSpec(demand={"cpu": 20 + i}))
+    assert list(engine.kinds._by_key.values()) == [kind]
+    work = engine.kinds.evaluated
+    decided(engine, SMALL)
+    assert engine.kinds.evaluated - work < 20, "it was still known"
+
+
+def test_guests_work_in_the_same_arrays() -> None:
+    engine = fitting(1000, 2000)
+    decided(engine, TaskSpec(demand={"cpu": 1}))
+    first = engine.kinds._guest
+    decided(engine, TaskSpec(demand={"cpu": 2}))
+    second = engine.kinds._guest
+    assert first is not None and second is not None and first is not second
+    assert first.total is second.total
+    assert first.scorers[0].values is second.scorers[0].values

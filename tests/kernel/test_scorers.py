@@ -46,6 +46,14 @@ def test_least_and_most_allocated(demand, capacity, used, least, most) -> None:
     assert score(scorers.most_allocated(), asks(**demand), node(**capacity), placed) == most
 
 
+@pytest.mark.parametrize("capacity", [2**46 - 1, 2**46 - 3, 2**46, 2**46 + 1, 3, 97, 101])
+def test_a_part_just_below_a_whole_hundredth_is_not_rounded_up(capacity) -> None:
+    for hundredth in range(1, 101):
+        for part in {-(-hundredth * capacity // 100) - 1, hundredth * capacity // 100}:
+            got = score(scorers.most_allocated("cpu"), asks(cpu=part), node(cpu=capacity))
+            assert got == part * 100 // capacity, part
+
+
 def test_allocated_by_weight() -> None:
     # cpu 75 x 3, memory 50 x 1: 275 / 4 = 68
     assert score(scorers.least_allocated(cpu=3, memory=1), asks(cpu=1, memory=5), node(cpu=4, memory=10)) == 68

@@ -1,4 +1,8 @@
-"""All kinds of tasks in use, and the memos that they share, within one budget of bytes."""
+"""All kinds of tasks in use, and the memos that they share, within one budget of bytes.
+
+The first task of a kind is a guest: it is decided on arrays that the next guest uses again. From its second task on
+a kind is kept. So tasks that are one of a kind neither pay for memory nor push out what others come back to.
+"""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -8,6 +12,11 @@ from pilotage.engine.memo import FilterMemo, ScoreMemo
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.policy import Policy
 from pilotage.model.task import Task, TaskSpec
+
+Memos = FilterMemo | ScoreMemo
+
+_GUESTS_KNOWN = 4096
+"""Guests that are known when they come again; with more of them in between a kind is a guest once more."""
 
 
 class Kinds:
@@ -23,18 +32,28 @@ class Kinds:
         self._score_memos: dict[tuple[int, Hashable], ScoreMemo] = {}
         self._filters = [f for f in policy.filters if f.depends == "row"]
         self._scorers = [(s, weight) for s, weight in policy.scorers if s.depends == "row"]
-        self._made = 0
+        self._guests: dict[Key, int] = {}
+        self._guest: Kind | None = None
+        self._spare: dict[int, Memos] = {}
+        """By plugin of ``(*filters, *scorers)``, the memo whose array the next guest takes over."""
+        self._numbers = 0
+        self._evaluated_for_guests = 0
         self._bytes_per_row = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def of(self, task: Task) -> Kind:
-        """Return the kind of ``task``, making it if it is new."""
+        """Return the kind of ``task``, making it if it is new; it is good until the next call."""
         kind = self._by_spec.get(task.spec)
         if kind is None:
             key = (*(f.fragment(task) for f in self._filters), *(s.fragment(task) for s, _ in self._scorers))
-            kind = self._by_key.get(key) or self._make(key)
+            kind = self._by_key.get(key)
+            if kind is None:
+                number = self._guests.pop(key, 0)
+                if not number:
+                    return self._welcome(key)
+                kind = self._keep(self._made(key, number))
             kind.specs.append(task.spec)
             self._by_spec[task.spec] = kind
         self._by_key.move_to_end(kind.key)
@@ -42,21 +61,40 @@ class Kinds:
 
     @property
     def evaluated(self) -> int:
-        """Rows that plugins of the kinds in use were asked for so far: the work done, for tests of complexity."""
-        return sum(memo.evaluated for memo in self._memos)
+        """Rows that plugins were asked for so far, of kinds in use and of guests: the work, for tests of complexity."""
+        return self._evaluated_for_guests + sum(memo.evaluated for memo in (*self._memos, *self._spare.values()))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays kept, shared ones once, as long as the columns are now."""
+        """Bytes of all arrays kept, shared ones once, as long as the columns are now; guests use the same few again."""
         return self._bytes_per_row * self.columns.rows
 
     @property
-    def _memos(self) -> list[FilterMemo | ScoreMemo]:
+    def _memos(self) -> list[Memos]:
         return [*self._filter_memos.values(), *self._score_memos.values()]
 
-    def _make(self, key: Key) -> Kind:
-        while len(self._by_key) > 1 and self.nbytes > self.budget_bytes:
-            self._drop(next(iter(self._by_key.values())))
+    def _welcome(self, key: Key) -> Kind:
+        """Return a kind that is not kept; it takes over the arrays of the guest before."""
+        if len(self._guests) >= _GUESTS_KNOWN:
+            self._guests.clear()
+        self._numbers += 1
+        self._guests[key] = self._numbers
+        kind = self._made(key, self._numbers)
+        if self._guest is not None:
+            kind.feasible, kind.total = self._guest.feasible, self._guest.total
+        self._guest = kind
+        for offset, memos in ((0, kind.filters), (len(self._filters), kind.scorers)):
+            for memo in memos:
+                if not memo.users:
+                    spare = self._spare.get(offset + memo.at[0])
+                    if spare is not None:
+                        self._evaluated_for_guests += spare.evaluated
+                        memo.values = spare.values
+                    self._spare[offset + memo.at[0]] = memo
+        return kind
+
+    def _made(self, key: Key, number: int) -> Kind:
+        """Return a kind of the memos that are kept and, for fragments that nobody has, of new ones."""
         filters = [
             self._filter_memos.get((i, fragment)) or FilterMemo(i, plugin, fragment)
             for i, (plugin, fragment) in enumerate(zip(self._filters, key, strict=False))
@@ -67,14 +105,19 @@ class Kinds:
             for i, ((scorer, weight), fragment) in enumerate(zip(self._scorers, key[len(self._filters) :], strict=True))
             if fragment is not None
         ]
-        self._filter_memos.update((memo.at, memo) for memo in filters)
-        self._score_memos.update((memo.at, memo) for memo in scorers)
-        self._made += 1
-        kind = self._by_key[key] = Kind(self._made, key, self.policy, filters, scorers)
+        return Kind(number, key, self.policy, filters, scorers)
+
+    def _keep(self, kind: Kind) -> Kind:
+        # Memos that only dropped kinds used go with them, so the kind must hold its own first.
+        self._by_key[kind.key] = kind
+        self._filter_memos.update((memo.at, memo) for memo in kind.filters)
+        self._score_memos.update((memo.at, memo) for memo in kind.scorers)
         self._bytes_per_row += kind.bytes_per_row
         for memo in kind.memos:
             self._bytes_per_row += 0 if memo.users else memo.values.itemsize
             memo.users += 1
+        while len(self._by_key) > 1 and self.nbytes > self.budget_bytes:
+            self._drop(next(iter(self._by_key.values())))
         return kind
 
     def _drop(self, kind: Kind) -> None:
@@ -89,7 +132,7 @@ class Kinds:
             if self._left(memo):
                 del self._score_memos[memo.at]
 
-    def _left(self, memo: FilterMemo | ScoreMemo) -> bool:
+    def _left(self, memo: Memos) -> bool:
         """Note that a kind has left ``memo``; return whether it was the last one."""
         memo.users -= 1
         if memo.users:

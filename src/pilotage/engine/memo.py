@@ -48,7 +48,11 @@ class Memo(Generic[Values]):
         if len(self.values) < state.columns.rows:
             self.values = np.zeros(state.columns.rows, self.values.dtype)  # type: ignore[assignment]
             self.forget()
-        self._learn(state, state.log.since(self.groups, self.position))
+        if self.version < 0:
+            self._learn(state, None)
+            self.position = state.log.position(self.groups)
+        else:
+            self._learn(state, state.log.since(self.groups, self.position))
 
     def follow(self, state: State, changed: Changed | None, since: int) -> None:
         """`refresh` when ``changed`` holds all rows that changed in this memo's groups after version ``since``."""

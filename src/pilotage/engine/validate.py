@@ -41,6 +41,8 @@ def _amounts(state: State) -> list[Problem]:
             addresses[port.address] = addresses.get(port.address, 0) + 1
     for what, wrong in (
         ("amounts in use", used != columns.used[:, : columns.n]),
+        ("the float copy of amounts in use", (columns.float_used != columns.used)[:, : columns.n]),
+        ("the float copy of capacities", (columns.float_capacity != columns.capacity)[:, : columns.n]),
         ("GPU shares left", free != columns.gpu_free[:, : columns.n]),
     ):
         names = [columns.names[row] for row in np.flatnonzero(wrong.any(axis=0))]

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray, UintArray, longer
+from pilotage.kernel.arrays import BoolArray, CodeArray, FloatArray, IntArray, UintArray, longer
 from pilotage.kernel.hashing import name_hash
 from pilotage.model.amounts import BASE_RESOURCES, WHOLE_GPU
 from pilotage.model.node import Node, Taint
@@ -21,6 +21,8 @@ T = TypeVar("T", bound=Hashable)
 
 ABSENT = 0
 """Code of a label that a node does not have."""
+
+_PER_RESOURCE = ("capacity", "used", "float_capacity", "float_used")
 
 
 class Codes(Generic[T]):
@@ -47,10 +49,11 @@ class Columns:
     """All facts about the nodes of one cluster, and what the tasks on them take.
 
     ``n`` rows have been used so far; arrays are longer. Shapes, with R resources, G GPUs on the largest node:
-    ``capacity``, ``used`` int64[R, rows] in base units; ``gpu_free`` int64[G, rows] thousandths left on each GPU, 0
-    where there is none; ``gpu_count``, ``gpu_model`` (code), ``taint_set`` (code), ``cordoned``, ``alive`` [rows];
-    ``labels`` a code column per key; ``order`` the place of a node in the fixed node order; ``name_hash`` the number
-    that stands for a node in random choice. A blank row has capacity 0 and ``alive`` False.
+    ``capacity``, ``used`` int64[R, rows] in base units, and the same as float64 (exact up to 2^53) in
+    ``float_capacity``, ``float_used``, for scorers that divide; ``gpu_free`` int64[G, rows] thousandths left on each
+    GPU, 0 where there is none; ``gpu_count``, ``gpu_model`` (code), ``taint_set`` (code), ``cordoned``, ``alive``
+    [rows]; ``labels`` a code column per key; ``order`` the place of a node in the fixed node order; ``name_hash`` the
+    number that stands for a node in random choice. A blank row has capacity 0 and ``alive`` False.
     """
 
     def __init__(self) -> None:
@@ -60,6 +63,8 @@ class Columns:
         self.resources: dict[str, int] = {name: i for i, name in enumerate(BASE_RESOURCES)}
         self.capacity: IntArray = np.zeros((len(BASE_RESOURCES), 0), np.int64)
         self.used: IntArray = self.capacity.copy()
+        self.float_capacity: FloatArray = self.capacity.astype(np.float64)
+        self.float_used: FloatArray = self.float_capacity.copy()
         self.gpu_free: IntArray = np.zeros((0, 0), np.int64)
         self.gpu_count: IntArray = np.zeros(0, np.int64)
         self.gpu_model: CodeArray = np.zeros(0, np.int64)
@@ -107,6 +112,7 @@ class Columns:
         for name, amount in node.capacity.items():
             index = self.resource(name)
             self.capacity[index, row] = amount
+        self.float_capacity[:, row] = self.capacity[:, row]
         self._write_gpus(row, node)
         self.taint_set[row] = self.taints.of(node.taints)
         self.cordoned[row] = node.cordoned
@@ -123,6 +129,7 @@ class Columns:
         del self.row_of[self.names[row]]
         self.names[row] = ""
         self.capacity[:, row] = 0
+        self.float_capacity[:, row] = 0
         self.gpu_free[:, row] = 0
         for column in (self.gpu_count, self.gpu_model, self.taint_set, self.cordoned, self.alive, self.order):
             column[row] = 0
@@ -158,6 +165,7 @@ class Columns:
             self.used[: len(demand), row] += demand
         else:
             self.used[: len(demand), row] -= demand
+        self.float_used[:, row] = self.used[:, row]
         for gpu in gpus:
             self.gpu_free[gpu, row] -= sign * spec.gpu_share
         for name, key_of in self.counters.items():
@@ -217,14 +225,13 @@ class Columns:
         if index is None:
             self._read_row = -1
             index = self.resources[name] = len(self.resources)
-            self.capacity = longer(self.capacity, index + 1, axis=0)
-            self.used = longer(self.used, index + 1, axis=0)
+            for amounts in _PER_RESOURCE:
+                setattr(self, amounts, longer(getattr(self, amounts), index + 1, axis=0))
         return index
 
     def _grow(self, rows: int) -> None:
-        self.capacity = longer(self.capacity, rows, axis=1)
-        self.used = longer(self.used, rows, axis=1)
-        self.gpu_free = longer(self.gpu_free, rows, axis=1)
+        for name in (*_PER_RESOURCE, "gpu_free"):
+            setattr(self, name, longer(getattr(self, name), rows, axis=1))
         for name in ("gpu_count", "gpu_model", "taint_set", "cordoned", "order", "name_hash", "alive"):
             setattr(self, name, longer(getattr(self, name), rows, axis=0))
         self.labels = {key: longer(column, rows, axis=0) for key, column in self.labels.items()}

@@ -20,7 +20,7 @@ from pilotage.model.errors import InvalidInput
 from pilotage.model.node import TaintEffect, checked_labels
 
 
-class Toleration(Struct, frozen=True):
+class Toleration(Struct, frozen=True, cache_hash=True):
     """Lets a task stand a taint: an empty key, operator or effect matches any (Kubernetes semantics)."""
 
     key: str = ""
@@ -40,7 +40,7 @@ class Operator(StrEnum):
     LT = "Lt"
 
 
-class Expression(Struct, frozen=True):
+class Expression(Struct, frozen=True, cache_hash=True):
     """One condition on a node label."""
 
     key: str
@@ -59,7 +59,7 @@ class Expression(Struct, frozen=True):
             raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes no values")
 
 
-class Term(Struct, frozen=True):
+class Term(Struct, frozen=True, cache_hash=True):
     """Expressions that must all hold; an empty term matches no node."""
 
     expressions: tuple[Expression, ...]
@@ -68,7 +68,7 @@ class Term(Struct, frozen=True):
         force_setattr(self, "expressions", checked_tuple("term.expressions", self.expressions, Expression))
 
 
-class Preference(Struct, frozen=True):
+class Preference(Struct, frozen=True, cache_hash=True):
     """A term that a node had better match, and by how much."""
 
     weight: int

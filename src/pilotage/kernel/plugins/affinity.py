@@ -66,9 +66,10 @@ class PreferredAffinity(Scorer):
         return tuple(p for p in task.spec.preferences if p.weight and p.term.expressions) or None
 
     def score(self, fragment: tuple[Preference, ...], nodes: Nodes) -> IntArray:
-        total = np.zeros(len(nodes), np.int64)
-        for preference in fragment:
-            total += preference.weight * _matches(preference.term, nodes)
+        first, *others = fragment
+        total: IntArray = _matches(first.term, nodes) * np.int64(first.weight)
+        for preference in others:
+            total += _matches(preference.term, nodes) * np.int64(preference.weight)
         return total
 
     def score_row(self, fragment: tuple[Preference, ...], columns: Columns, row: int) -> int:
@@ -76,8 +77,10 @@ class PreferredAffinity(Scorer):
 
 
 def _matches(term: Term, nodes: Nodes) -> BoolArray:
-    mask: BoolArray = np.full(len(nodes), bool(term.expressions))
-    for expression in term.expressions:
+    if not term.expressions:
+        return np.zeros(len(nodes), np.bool_)
+    mask = _holds(term.expressions[0], nodes)
+    for expression in term.expressions[1:]:
         mask &= _holds(expression, nodes)
     return mask
 
@@ -88,9 +91,11 @@ def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
         absent: BoolArray = codes == ABSENT
         return absent if expression.operator == Operator.DOES_NOT_EXIST else ~absent
     if expression.operator in (Operator.IN, Operator.NOT_IN):
-        present: BoolArray = np.zeros(len(nodes), np.bool_)
-        for value in expression.values:
-            present |= nodes.has_label(expression.key, value)
+        known = nodes.columns.label_values.get(expression.key)
+        wanted = [code for value in expression.values if known and (code := known.known(value)) is not None]
+        present: BoolArray = np.zeros(len(nodes), np.bool_) if not wanted else codes == wanted[0] + 1
+        for code in wanted[1:]:
+            present |= codes == code + 1
         return present if expression.operator == Operator.IN else ~present
     known = nodes.columns.label_values.get(expression.key)
     table = np.array([False, *(_compares(expression, value) for value in (known.values if known else ()))])

@@ -4,13 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotage.kernel.arrays import IntArray
+from pilotage.kernel.arrays import FloatArray, IntArray, ScoreArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MAX_SCORE
 from pilotage.kernel.plugin import Scorer
 from pilotage.kernel.weights import Demanded, Pairs, counted
 from pilotage.model.task import Task
+
+EXACT_CAPACITY = 2.0**46
+"""Below it, floor(100 x part / capacity) in float64 is the quotient of the integers.
+
+The product stays under 2^53, and a quotient that is no integer differs from the next by 1 / capacity or more, which
+is above the rounding error of a number up to 100 (2^-47)."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +42,44 @@ class Allocated(Scorer):
 
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
         c = nodes.columns
-        total = np.zeros(len(nodes), np.int64)
+        total = np.zeros(len(nodes))
         weights = 0
-        lacking: IntArray | None = None  # weight of the resources that a node has nothing of, where any does
+        lacking: FloatArray | None = None  # weight of the resources that a node has nothing of, where any does
         for resource, amount, weight in fragment:
             i = c.resources.get(resource)
             if i is None:
                 continue
-            capacity = nodes.of(c.capacity[i])
-            part = nodes.of(c.used[i]) + amount
-            np.minimum(part, capacity, out=part)
-            if not self.most:
-                np.subtract(capacity, part, out=part)
-            part *= MAX_SCORE
             weights += weight
-            if not capacity.all():
-                none = capacity == 0
+            capacity = nodes.of(c.float_capacity[i])
+            if capacity.max(initial=0) < EXACT_CAPACITY:
+                part = self._part(nodes.of(c.float_used[i]), amount, capacity)
+                if not capacity.min(initial=1):
+                    none = (capacity == 0).astype(np.float64)
+                    lacking = none * weight if lacking is None else lacking + none * weight
+                    capacity = capacity + none
+                part /= capacity
+                np.floor(part, out=part)
+            else:
+                whole = nodes.of(c.capacity[i])
+                none = (whole == 0).astype(np.float64)
                 lacking = none * weight if lacking is None else lacking + none * weight
-                capacity = capacity + none
-            part //= capacity
+                part = self._part(nodes.of(c.used[i]), amount, whole) // np.maximum(whole, 1)
             total += part if weight == 1 else part * weight
-        if lacking is None:
-            return total // max(weights, 1)
-        return total // np.maximum(weights - lacking, 1)
+        total /= max(weights, 1) if lacking is None else np.maximum(weights - lacking, 1)
+        return total.astype(np.int64)  # all scores so far are whole numbers, too small for a quotient to be rounded up
+
+    def _part(self, used: ScoreArray, amount: int, capacity: ScoreArray) -> ScoreArray:
+        """Return a hundred times the part of the capacity that counts: the used or the free one."""
+        if self.most:
+            part = used + amount
+            np.minimum(part, capacity, out=part)
+        else:
+            part = capacity - used
+            part -= amount
+            if part.min(initial=0) < 0:  # looking is faster than cutting
+                np.maximum(part, 0, out=part)
+        part *= MAX_SCORE
+        return part
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
         used, capacities = columns.amounts_of(row)

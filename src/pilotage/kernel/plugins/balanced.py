@@ -40,11 +40,15 @@ class Balanced(Scorer):
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         c = nodes.columns
         known = [(c.resources[resource], amount) for resource, amount in fragment if resource in c.resources]
-        requested = [nodes.of(c.used[i]) + amount for i, amount in known]
-        capacity = [nodes.of(c.capacity[i]) for i, _ in known]
-        if len(known) == 2 and all(some.all() for some in capacity):
-            deviation = np.minimum(requested[0] / capacity[0], 1.0)
-            deviation -= np.minimum(requested[1] / capacity[1], 1.0)
+        requested = [nodes.of(c.float_used[i]) + amount for i, amount in known]
+        capacity = [nodes.of(c.float_capacity[i]) for i, _ in known]
+        if len(known) == 2 and all(some.min(initial=1) for some in capacity):
+            for fraction, whole in zip(requested, capacity, strict=True):
+                np.divide(fraction, whole, out=fraction)
+                if fraction.max(initial=0) > 1.0:  # looking is faster than cutting
+                    np.minimum(fraction, 1.0, out=fraction)
+            deviation, other = requested
+            deviation -= other
             np.abs(deviation, out=deviation)
             deviation /= 2
         else:
@@ -75,7 +79,7 @@ class Balanced(Scorer):
         return int((1.0 - math.sqrt(squares / count)) * MAX_SCORE)
 
 
-def _deviation(requested: list[IntArray], capacity: list[IntArray], n: int) -> FloatArray:
+def _deviation(requested: list[FloatArray], capacity: list[FloatArray], n: int) -> FloatArray:
     """Deviation of the fractions of each of n nodes, resources with capacity 0 left out."""
     present = [some > 0 for some in capacity]
     fractions = [np.minimum(r / np.maximum(c, 1), 1.0) for r, c in zip(requested, capacity, strict=True)]
