@@ -129,6 +129,8 @@ def test_guests_work_in_the_same_arrays() -> None:
     first = engine.kinds._guest
     decided(engine, TaskSpec(demand={"cpu": 2}))
     second = engine.kinds._guest
-    assert first is not None and second is not None and first is not second
+    assert first is not None
+    assert second is not None
+    assert first is not second
     assert first.total is second.total
     assert first.scorers[0].values is second.scorers[0].values
