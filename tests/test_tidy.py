@@ -20,7 +20,14 @@ LATER_MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
 # What is run or imported from outside the package: by the console script, `python -m`, or users' own files.
 ENTRY_POINTS = {"pilotage", "pilotage.__main__", "pilotage.cli.main", "pilotage.testing"}
-LANDING_AHEAD = {"pilotage.adapters.sql.lease", "pilotage.adapters.sql.migrate", "pilotage.adapters.sql.writer"}
+LANDING_AHEAD = {
+    "pilotage.adapters.sql.lease",
+    "pilotage.adapters.sql.migrate",
+    "pilotage.adapters.sql.writer",
+    "pilotage.api.http.gate",
+    "pilotage.api.http.server",
+    "pilotage.app.logs",
+}
 RUN_BY_ALEMBIC = "pilotage.adapters.sql.migrations."
 
 
