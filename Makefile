@@ -18,12 +18,12 @@ endif
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help run test check bench servers lock clean env env-dev
+.PHONY: help run test check bench servers controlplane lock clean env env-dev
 
 help:  ## list these targets
 	@echo "Pilotage: a scheduler that its users program in Python."
 	@echo
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, VENV=folder the environment, PYTEST_ARGS='-k name' the tests."
 
@@ -44,6 +44,9 @@ bench: env-dev  ## answer the benchmarks' questions, peers in the same run
 
 servers:  ## install the real servers that some tests talk to (Debian, Ubuntu; root); starts none
 	@scripts/install-servers
+
+controlplane:  ## build the real Kubernetes control plane that some tests talk to (Go; 10 minutes when cold)
+	@tests/controlplane/build
 
 lock: env-dev  ## pin the newest dependencies into requirements/*.lock
 	@echo "Resolving the newest versions that pyproject.toml allows"
