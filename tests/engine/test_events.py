@@ -6,7 +6,7 @@ from pilotage.engine.engine import Engine
 from pilotage.engine.validate import validate
 from pilotage.engine.waiting import Backoff
 from pilotage.kernel.policies import named
-from pilotage.model.effects import Bind, Displaced, Reject
+from pilotage.model.effects import Displaced, Reject
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
@@ -18,11 +18,9 @@ from pilotage.model.events import (
     TaskPlaced,
     TaskSubmitted,
     TaskUngated,
-    WorkloadExpected,
 )
 from pilotage.model.node import Node
 from pilotage.model.task import Task, TaskSpec
-from pilotage.model.workload import Workload
 from tests.engine.dump import engine_of
 
 SPEC = TaskSpec(demand={"cpu": 1000})
@@ -284,19 +282,6 @@ def test_a_task_can_not_finish_twice() -> None:
     with pytest.raises(InvalidInput, match="bound"):
         engine.apply(TaskFinished("bound"))
     assert engine_of(engine) == before
-
-
-def test_fgd_refuses_to_decide_before_it_knows_the_workload() -> None:
-    engine = engine_with(node("a"), policy="fgd")
-    submitted(engine, "t")
-    with pytest.raises(InvalidInput, match="WorkloadExpected"):
-        engine.prove()
-    with pytest.raises(InvalidInput, match="WorkloadExpected"):
-        engine.decide()
-    assert places(engine) == {"t": "active"}
-    engine.apply(WorkloadExpected(Workload(((TWO_GPUS, 1),))))
-    engine.prove()
-    assert [isinstance(effect, Bind) for effect in engine.decide()] == [True]
 
 
 @pytest.mark.parametrize("policy", ["kubernetes", "bestfit"])

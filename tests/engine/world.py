@@ -111,7 +111,7 @@ class World:
                 del self.cluster.places[self.where[task_id]].tasks[task_id]
                 self._requeue(task_id, attempts)
                 self._wake({"task left"})
-            case WorkloadExpected(workload=workload):
+            case WorkloadExpected(workload=workload) if self.rules.listens:
                 self.cluster.workload = workload
                 self._wake({"workload"})
 

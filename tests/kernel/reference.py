@@ -348,7 +348,7 @@ def fgd_per_gpu(task: Task, place: Place, cluster: Cluster) -> dict[int, int]:
 
 
 def fgd(task: Task, place: Place, cluster: Cluster) -> int:
-    return max(fgd_per_gpu(task, place, cluster).values())
+    return 50 if cluster.workload is None else max(fgd_per_gpu(task, place, cluster).values())
 
 
 def random_score(task: Task, place: Place, cluster: Cluster) -> int:
@@ -440,8 +440,8 @@ def random_gpus(task: Task, place: Place, cluster: Cluster) -> tuple[int, ...]:
 
 
 def least_fragmenting(task: Task, place: Place, cluster: Cluster) -> tuple[int, ...]:
-    if task.gpu_share == 1000:
-        return tuple(gpu for gpu, r in enumerate(place.remainders()) if r >= 1000)[: task.gpus]
+    if task.gpu_share == 1000 or cluster.workload is None:
+        return tuple(gpu for gpu, r in enumerate(place.remainders()) if r >= task.gpu_share)[: task.gpus]
     scores = fgd_per_gpu(task, place, cluster)
     return (min(scores, key=lambda gpu: (-scores[gpu], gpu)),)
 
@@ -497,6 +497,8 @@ class Rules:
     filters: dict[str, FilterRule] = field(default_factory=lambda: dict(FILTERS))
     timed: frozenset[str] = frozenset()
     """Filters that may look at the clock."""
+    listens: bool = True
+    """Whether it takes the mix of tasks that it is told (else it learns one, and here none arrives often enough)."""
 
 
 POLICIES: dict[str, Rules] = {
@@ -507,6 +509,7 @@ POLICIES: dict[str, Rules] = {
     "bestfit": Rules([(best_fit, min_max, 1)]),
     "fgd": Rules([(fgd, as_they_are, 1)], devices=least_fragmenting),
     "pilotage": Rules([(worth_and_stranding, as_they_are, 1)], devices=least_worth),
+    "pilotage-learned": Rules([(worth_and_stranding, as_they_are, 1)], devices=least_worth, listens=False),
     "kubernetes": Rules(
         [
             (fewest_taints, by_maximum_reversed, 3),

@@ -6,7 +6,6 @@ from pilotage.kernel import scorers
 from pilotage.kernel.fragmentation import cluster_fragmentation, sigmoid_steps
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugins.fgd import FragmentationDevices
-from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
 from pilotage.model.task import Task, TaskSpec
 from pilotage.model.workload import Workload
@@ -99,12 +98,9 @@ def test_the_steps_of_the_sigmoid_are_the_least_changes_that_reach_a_score() -> 
     assert (steps[1:] > steps[:-1]).all()
 
 
-def test_fgd_says_that_it_must_know_the_workload() -> None:
-    with pytest.raises(InvalidInput, match="WorkloadExpected"):
-        score(scorers.fgd(), gpu(1), NODE)
-    with pytest.raises(InvalidInput, match="WorkloadExpected"):
-        scorers.fgd().prove(twin_of(NODE).columns)
-    scorers.fgd().prove(twin_of(NODE, workload=Workload(((gpu(1), 1),))).columns)
+def test_without_a_mix_nothing_is_a_fragment() -> None:
+    assert score(scorers.fgd(), gpu(1), NODE) == 50
+    assert score(scorers.fgd(), gpu(9), NODE) == 0
 
 
 def test_a_node_short_of_cpu_is_scored_for_tasks_without_cpu() -> None:

@@ -48,7 +48,8 @@ def simulate(
         str | None,
         typer.Option(
             metavar="NAME|FILE[:OBJECT],...",
-            help="Policies: random, dotprod, gpu-clustering, gpu-packing, bestfit, fgd, kubernetes, or files.",
+            help="Policies: random, dotprod, gpu-clustering, gpu-packing, bestfit, fgd, pilotage, pilotage-learned, "
+            "kubernetes, or files.",
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Runs per policy, with seeds 42, 43, ...")] = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pilotage.engine.cycle import Cycle
 from pilotage.engine.kinds import Kinds
+from pilotage.engine.mix import MixLearner
 from pilotage.engine.state import State
 from pilotage.engine.story import Story
 from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
@@ -30,6 +31,8 @@ from pilotage.model.events import (
     WorkloadExpected,
 )
 from pilotage.model.node import Node
+from pilotage.model.task import Task
+from pilotage.model.workload import Workload
 
 CACHE_BYTES = 256 * 2**20
 
@@ -63,6 +66,8 @@ class Engine:
         self._seq = 0
         self._decided_at = -1.0
         self._effects: list[Effect] = []
+        self._mix = MixLearner() if any("workload" in plugin.reads for plugin in self._plugins) else None
+        """Learns the mix of tasks until somebody tells it (a policy of ``mix="learned"`` does not listen)."""
         self._attempts: dict[str, int] = {}
         """Rejections and failures of the tasks that are assumed, for the backoff should their bind fail."""
         self._handlers: dict[type[Any], Callable[[Any, float], None]] = {
@@ -111,6 +116,7 @@ class Engine:
             raise InvalidInput("task_id", f"a task called {task.id!r} is known already")
         self.room.submit(task)
         self._tell(now, task.id, "submitted")
+        self._learn(task, now)
 
     def _task_ungated(self, event: TaskUngated, now: float) -> None:
         if event.task_id not in self.room:
@@ -127,9 +133,11 @@ class Engine:
         gpu_count = int(self.state.columns.gpu_count[row])
         if any(not 0 <= gpu < gpu_count for gpu in event.gpus):
             raise InvalidInput("gpus", f"node {event.node!r} has GPUs 0 to {gpu_count - 1}, got {event.gpus}")
-        self.room.discard(task.id)
+        new = not self.room.discard(task.id)
         self.state.place(task, row, event.gpus, bound=True, known=True)
         self._tell(now, task.id, "placed", event.node)
+        if new:
+            self._learn(task, now)
         self.room.cured(Cure.TASK_CAME, now)
 
     def _task_finished(self, event: TaskFinished, now: float) -> None:
@@ -159,8 +167,19 @@ class Engine:
         self.room.cured(Cure.TASK_LEFT, now)
 
     def _workload_expected(self, event: WorkloadExpected, now: float) -> None:
-        self.state.expect(event.workload)
-        self._tell(now, "workload", "expected", f"{len(event.workload.parts)} specs")
+        if self.policy.mix == "told":
+            self._mix = None
+            self._expect(event.workload, "expected", now)
+
+    def _learn(self, task: Task, now: float) -> None:
+        """Count an arrival towards the mix, where it is learned."""
+        workload = None if self._mix is None else self._mix.note(task.spec)
+        if workload is not None and workload != self.state.columns.workload:
+            self._expect(workload, "learned", now)
+
+    def _expect(self, workload: Workload, how: str, now: float) -> None:
+        self.state.expect(workload)
+        self._tell(now, "workload", how, f"{len(workload.parts)} specs")
         self.room.cured(Cure.WORKLOAD, now)
 
     # -- decisions -----------------------------------------------------------------------------------------------
@@ -203,11 +222,6 @@ class Engine:
         self._tell(now, task.id, "rejected" if self.retry else "dropped", decision.rejections)
         if self.retry:
             self.room.reject(waiting, cures, now)
-
-    def prove(self) -> None:
-        """Raise `InvalidInput` when a plugin of the policy lacks something without which it can not decide."""
-        for plugin in self._plugins:
-            plugin.prove(self.state.columns)
 
     def _displace(self, task_id: str, node: str, reason: str, now: float) -> None:
         self._effects.append(Displaced(task_id, node, reason))

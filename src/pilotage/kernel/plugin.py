@@ -88,9 +88,6 @@ class Plugin:
         """Return the key under which a task of ``spec`` is counted (only with `counter`)."""
         raise NotImplementedError
 
-    def prove(self, columns: Columns) -> None:
-        """Raise `InvalidInput` when the cluster lacks something without which the plugin can not decide."""
-
 
 class Filter(Plugin):
     """Says yes or no per node. ``cures`` names the changes that may turn its no into a yes."""

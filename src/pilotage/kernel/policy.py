@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from pilotage.kernel.devices import tightest
 from pilotage.kernel.functions import code_digest, located
@@ -14,6 +14,7 @@ from pilotage.model.errors import InvalidInput
 from pilotage.model.task import Task
 
 QueueOrder = Callable[[Task], Any]
+Mix = Literal["told", "learned"]
 
 
 def by_priority(task: Task) -> tuple[int, float]:
@@ -28,7 +29,9 @@ class Policy:
     are always there, named or not: no policy can put more on a node than it holds. A node's score is the sum of
     weight x normalised score; the best feasible node wins, ties go by ``tie``: ``first`` (a fixed node order),
     ``heap`` (kube-scheduler 1.35) or ``seeded-random``. ``order`` gives a task's place in the queue (smaller is
-    earlier, equal keys by submission). Raises `InvalidInput` naming what can not be used.
+    earlier, equal keys by submission). ``mix`` says where plugins that look at the mix of tasks have it from: ``told``
+    by `WorkloadExpected` (and learned from what arrives as long as nobody tells), or always ``learned``. Raises
+    `InvalidInput` naming what can not be used.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Policy:
         tie: Tie = "first",
         order: QueueOrder = by_priority,
         devices: DeviceRule | None = None,
+        mix: Mix = "told",
         name: str = "",
     ) -> None:
         for i, item in enumerate(filters):
@@ -48,6 +52,8 @@ class Policy:
             _check_weighted(f"scorers[{i}]", pair)
         if tie not in TIES:
             raise InvalidInput("tie", f"must be one of {', '.join(TIES)}, got {tie!r}")
+        if mix not in ("told", "learned"):
+            raise InvalidInput("mix", f"must be told or learned, got {mix!r}")
         if not callable(order):
             raise InvalidInput("order", f"must be a function of a task, got {order!r}")
         if devices is not None and not isinstance(devices, DeviceRule):
@@ -58,12 +64,14 @@ class Policy:
         self.order = located(order)
         self._order_name = _named(order)
         self.devices = devices or tightest
+        self.mix: Mix = mix
         self.name = name or "policy"
 
     def __repr__(self) -> str:
         filters = ", ".join(map(repr, self.filters))
         scorers = ", ".join(f"{weight} x {item!r}" for item, weight in self.scorers)
         rest = f"tie={self.tie}, order={self._order_name}, {self.devices!r}"
+        rest += ", mix=learned" if self.mix == "learned" else ""
         return f"Policy(filters=[{filters}], scorers=[{scorers}], {rest})"
 
     @property

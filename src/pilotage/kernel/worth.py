@@ -5,6 +5,7 @@ would cost when the whole mix is packed well: the dual prices of the cutting-sto
 Idle GPU is stranded, in part, where the CPU left beside it is less than the mix asks for per GPU.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -25,9 +26,16 @@ _MOST_ROUNDS = 10_000
 
 
 class Worth:
-    """The expected workload, compiled: ``worth`` int64[1001] by remainder; ``cpu_per_gpu`` in milli per GPU."""
+    """The expected workload, compiled: ``worth`` int64[1001] by remainder; ``cpu_per_gpu`` in milli per GPU.
 
-    def __init__(self, workload: Workload) -> None:
+    Without a workload a remainder is worth itself, and a node's own ratio alone bounds the CPU per GPU.
+    """
+
+    def __init__(self, workload: Workload | None) -> None:
+        if workload is None:
+            self.cpu_per_gpu = math.inf
+            self._set(list(range(WHOLE_GPU + 1)))
+            return
         parts = [(spec, weight) for spec, weight in workload.parts if spec.gpus]
         gpu = sum(weight * spec.gpus * spec.gpu_share for spec, weight in parts)
         cpu = sum(weight * spec.demand.get("cpu", 0) for spec, weight in parts)
@@ -36,8 +44,11 @@ class Worth:
         for spec, weight in parts:
             if spec.gpu_share < WHOLE_GPU:
                 demand[spec.gpu_share] = demand.get(spec.gpu_share, 0) + weight
-        self.worth_list = worth_table(demand)
-        self.worth: IntArray = np.array(self.worth_list, np.int64)
+        self._set(worth_table(demand))
+
+    def _set(self, table: list[int]) -> None:
+        self.worth_list = table
+        self.worth: IntArray = np.array(table, np.int64)
 
     def limits(self, cpu: IntArray, gpus: IntArray) -> FloatArray:
         """Return the CPU per GPU, in milli, below which a node's idle GPUs are stranded, from its totals [n]."""
@@ -47,7 +58,7 @@ class Worth:
 
 
 @lru_cache(maxsize=64)
-def worth_of(workload: Workload) -> Worth:
+def worth_of(workload: Workload | None) -> Worth:
     """Return the compiled form of a workload; the same one for the same workload."""
     return Worth(workload)
 

@@ -1,6 +1,7 @@
 """A target workload: the mix of specs that a cluster is expected to receive."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from immutabledict import immutabledict
 from msgspec import Struct
@@ -33,27 +34,31 @@ class Workload(Struct, frozen=True, cache_hash=True):
         return sum(weight for _, weight in self.parts)
 
 
-def head_workload(specs: Iterable[TaskSpec], keep: float = 0.95) -> Workload:
-    """The commonest specs that together make up ``keep`` of all tasks, memory forgotten.
+Group = tuple[int, int, int, tuple[str, ...]]
+"""What a mix tells apart: CPU in milli, GPUs, share of each in thousandths, allowed models."""
 
-    Specs are grouped by CPU, share per GPU, GPU count and allowed models, ordered by count falling (ties: first
-    seen first) and cut once the head covers ``keep`` of the tasks. Source: the openb experiment (Weng et al.,
-    USENIX ATC'23), which cuts at 95 %.
+
+def group_of(spec: TaskSpec) -> Group:
+    """Return the group of a spec, everything else forgotten."""
+    return (spec.demand.get("cpu", 0), spec.gpus, spec.gpu_share, spec.gpu_models)
+
+
+def head_workload(specs: Iterable[TaskSpec], keep: float = 0.95) -> Workload:
+    """Return `head_of` the groups of ``specs``, one task each."""
+    return head_of(Counter(map(group_of, specs)), keep)
+
+
+def head_of(counts: Mapping[Group, int], keep: float = 0.95) -> Workload:
+    """The commonest groups that together make up ``keep`` of all tasks.
+
+    Groups are ordered by count falling (ties: first come first) and cut once the head covers ``keep`` of the tasks.
+    Source: the openb experiment (Weng et al., USENIX ATC'23), which cuts at 95 %.
     """
-    counts: dict[TaskSpec, int] = {}
-    for spec in specs:
-        group = TaskSpec(
-            demand=immutabledict(cpu=spec.demand.get("cpu", 0)),
-            gpus=spec.gpus,
-            gpu_share=spec.gpu_share,
-            gpu_models=spec.gpu_models,
-        )
-        counts[group] = counts.get(group, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
     total, covered, head = sum(counts.values()), 0, []
-    for group, count in ordered:
+    for (cpu, gpus, share, models), count in sorted(counts.items(), key=lambda item: -item[1]):
         if covered >= keep * total:
             break
-        head.append((group, count))
+        spec = TaskSpec(demand=immutabledict(cpu=cpu), gpus=gpus, gpu_share=share, gpu_models=models)
+        head.append((spec, count))
         covered += count
     return Workload(tuple(head))

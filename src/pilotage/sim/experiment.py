@@ -50,7 +50,6 @@ def run(
     for node in node_order(trace.nodes, rng):
         world.apply(NodeAdded(node))
     world.apply(WorkloadExpected(trace.workload))
-    engine.prove()
     tally, load, time = Tally(engine, trace.workload), LoadCurve(), TimeCurve()
     often = max(1, len(tasks) // 100)
     for i, step in enumerate(world.steps()):

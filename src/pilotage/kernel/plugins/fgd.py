@@ -11,19 +11,21 @@ from pilotage.kernel.fragmentation import FragmentationTable, table_for
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
 from pilotage.model.amounts import WHOLE_GPU
-from pilotage.model.errors import InvalidInput
 from pilotage.model.task import Task
 
 Fragment = tuple[int, int, int]
 """(CPU in milli, GPUs, share of each in thousandths)."""
+
+_NO_CHANGE = 50
+"""The score where fragmentation stays as it is."""
 
 
 @dataclass(frozen=True)
 class FragmentationDescent(Scorer):
     """floor(100 x sigmoid((F before - F after) / 1000)), for a share of a GPU the best over the node's GPUs.
 
-    F is the fragmentation of the node for the expected workload. Nodes that can not take the task by CPU or GPUs
-    score 0. Needs `WorkloadExpected`.
+    F is the fragmentation of the node for the expected workload, 0 as long as none is known. Nodes that can not take
+    the task by CPU or GPUs score 0.
     """
 
     name = "fgd"
@@ -33,9 +35,6 @@ class FragmentationDescent(Scorer):
     def fragment(self, task: Task) -> Fragment:
         return _fragment(task)
 
-    def prove(self, columns: Columns) -> None:
-        _table(columns)
-
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         cpu, gpus, share = fragment
         scores: IntArray = np.zeros(len(nodes), np.int64)
@@ -43,6 +42,9 @@ class FragmentationDescent(Scorer):
         able = np.flatnonzero(((cpu_free >= cpu) | (cpu == 0)) & ((gpu_free >= share).sum(axis=0) >= gpus))
         if able.size:
             table = _table(nodes.columns)
+            if table is None:
+                scores[able] = _NO_CHANGE
+                return scores
             steps = _steps(table, fragment, gpu_free[:, able], cpu_free[able], nodes.gpu_model[able])
             scores[able] = steps.max(axis=0)
         return scores
@@ -53,7 +55,10 @@ class FragmentationDescent(Scorer):
         free: list[int] = columns.gpu_free[:, row].tolist()
         if (cpu and cpu_free < cpu) or sum([left >= share for left in free]) < gpus:
             return 0
-        return max(_steps_of_one(_table(columns), fragment, free, cpu_free, columns.gpu_model.item(row)))
+        table = _table(columns)
+        if table is None:
+            return _NO_CHANGE
+        return max(_steps_of_one(table, fragment, free, cpu_free, columns.gpu_model.item(row)))
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ class FragmentationDevices(DeviceRule):
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
         free: list[int] = columns.gpu_free[:, row].tolist()
         fitting = [gpu for gpu, left in enumerate(free) if left >= task.gpu_share]
-        if task.gpu_share == WHOLE_GPU or len(fitting) == 1:
+        table = _table(columns)
+        if table is None or task.gpu_share == WHOLE_GPU or len(fitting) == 1:
             return tuple(fitting[: task.gpus])
         cpu_free = _cpu_free(columns, row)
-        steps = _steps_of_one(_table(columns), _fragment(task), free, cpu_free, columns.gpu_model.item(row))
+        steps = _steps_of_one(table, _fragment(task), free, cpu_free, columns.gpu_model.item(row))
         return (steps.index(max(steps)),)
 
 
@@ -81,9 +87,9 @@ def _cpu_free(columns: Columns, row: int) -> int:
     return columns.capacity.item(cpu, row) - columns.used.item(cpu, row)
 
 
-def _table(columns: Columns) -> FragmentationTable:
+def _table(columns: Columns) -> FragmentationTable | None:
     if columns.workload is None:
-        raise InvalidInput("policy", "fgd needs to know the expected workload, and nobody told (WorkloadExpected)")
+        return None
     return table_for(columns.workload, tuple(columns.models.values))
 
 

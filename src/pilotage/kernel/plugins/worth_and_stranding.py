@@ -11,7 +11,6 @@ from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
 from pilotage.kernel.worth import HEADROOM, Worth, stranded, stranded_of_one, worth_of
 from pilotage.model.amounts import WHOLE_GPU
-from pilotage.model.errors import InvalidInput
 from pilotage.model.task import Task
 
 Fragment = tuple[int, int, int]
@@ -27,8 +26,7 @@ class WorthAndStranding(Scorer):
     """-(ceil(worth lost / 50) + ceil(GPU newly stranded / 50)), both in thousandths of a GPU.
 
     Worth lost: of a shared GPU w(r) - w(r - share), the least over the node's GPUs that fit; 1000 per whole GPU; 0
-    without GPU. Newly stranded: after minus before, below zero when the task eats GPU that lacked CPU beside it. Needs
-    `WorkloadExpected`.
+    without GPU. Newly stranded: after minus before, below zero when the task eats GPU that lacked CPU beside it.
     """
 
     name = "worth-and-stranding"
@@ -38,12 +36,9 @@ class WorthAndStranding(Scorer):
     def fragment(self, task: Task) -> Fragment:
         return task.spec.demand.get("cpu", 0), task.spec.gpus, task.spec.gpu_share
 
-    def prove(self, columns: Columns) -> None:
-        _worth(columns)
-
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         cpu, gpus, share = fragment
-        worth = _worth(nodes.columns)
+        worth = worth_of(nodes.columns.workload)
         free = np.maximum(nodes.gpu_free, 0)
         cpu_free, idle = nodes.free["cpu"], free.sum(axis=0)
         lost: IntArray = np.full(len(nodes), gpus * WHOLE_GPU, np.int64)
@@ -57,7 +52,7 @@ class WorthAndStranding(Scorer):
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
-        worth = _worth(columns)
+        worth = worth_of(columns.workload)
         free = [max(left, 0) for left in columns.gpu_free[:, row].tolist()]
         used, capacity = columns.amounts_of(row)
         at = columns.resources["cpu"]
@@ -83,7 +78,7 @@ class LeastWorth(DeviceRule):
         fitting = [gpu for gpu, left in enumerate(free) if left >= share]
         if share == WHOLE_GPU:
             return tuple(fitting[: task.gpus])
-        worth = _worth(columns)
+        worth = worth_of(columns.workload)
         return (min(fitting, key=lambda gpu: _lost(worth, free[gpu], share)),)
 
 
@@ -93,9 +88,3 @@ def _lost(worth: Worth, left: int, share: int) -> int:
 
 def _buckets(thousandths: FloatArray) -> IntArray:
     return np.ceil(thousandths / BUCKET - _SLACK).astype(np.int64)
-
-
-def _worth(columns: Columns) -> Worth:
-    if columns.workload is None:
-        raise InvalidInput("policy", "pilotage needs to know the expected workload, and nobody told (WorkloadExpected)")
-    return worth_of(columns.workload)

@@ -11,7 +11,7 @@ from pilotage.kernel.policies.fgd import fgd
 from pilotage.kernel.policies.gpu_clustering import gpu_clustering
 from pilotage.kernel.policies.gpu_packing import gpu_packing
 from pilotage.kernel.policies.kubernetes import kubernetes
-from pilotage.kernel.policies.pilotage import pilotage
+from pilotage.kernel.policies.pilotage import pilotage, pilotage_learned
 from pilotage.kernel.policies.random import random
 from pilotage.kernel.policy import Policy
 from pilotage.model.errors import InvalidInput
@@ -24,6 +24,7 @@ NAMED: dict[str, Callable[[], Policy]] = {
     "bestfit": bestfit,
     "fgd": fgd,
     "pilotage": pilotage,
+    "pilotage-learned": pilotage_learned,
     "kubernetes": kubernetes,
 }
 
