@@ -27,6 +27,10 @@ LANDING_AHEAD = {
     "pilotage.api.http.gate",
     "pilotage.api.http.server",
     "pilotage.app.logs",
+    "pilotage.engine.taskqueue.choosers",
+    "pilotage.engine.taskqueue.machine",
+    "pilotage.engine.taskqueue.push",
+    "pilotage.learn.remembered",
 }
 RUN_BY_ALEMBIC = "pilotage.adapters.sql.migrations."
 

@@ -1,0 +1,318 @@
+"""The state machine of the queue: every task that has not ended, every instance, one strategy.
+
+Each method takes what happened and returns the steps that follow from it; the driver stores the tasks in them, and
+sends only what is stored. A task is in exactly one place: with the strategy (queued), resting before another attempt
+(queued), or on one instance (scheduled, running).
+"""
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Any
+
+from msgspec import Struct, structs
+
+from pilotage.engine.taskqueue.strategy import Strategy
+from pilotage.model.routing import (
+    CANCELLED,
+    COMPLETED,
+    ENDED,
+    EXPIRED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+    TRANSITIONS,
+    Assignment,
+    Instance,
+    RoutedTask,
+)
+
+
+class Attempt(Struct, frozen=True):
+    """A try that came to nothing: where, when it was sent, when it was given up, and why."""
+
+    instance: str
+    sent_s: float
+    ended_s: float
+    reason: str
+
+
+class LiveTask(Struct, gc=False):
+    """A task that has not ended, or just did. The driver may keep what it needs in ``payload``."""
+
+    task: RoutedTask
+    status: str = QUEUED
+    instance: str = ""
+    attempt: int = 0
+    scheduled_s: float | None = None
+    started_s: float | None = None
+    finished_s: float | None = None
+    run_s: float | None = None
+    error: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    decision: Assignment | None = None
+    payload: Any = None
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.task.id
+
+
+class Dispatch(Struct, frozen=True, gc=False):
+    """Send the task to the instance once its state is stored; answer with `started` or `refused`."""
+
+    live: LiveTask
+    instance: str
+    attempt: int
+
+
+class Withdraw(Struct, frozen=True, gc=False):
+    """Tell the instance, if it can be told, that the task is no longer wanted there."""
+
+    task_id: str
+    instance: str
+
+
+class Moved(Struct, frozen=True, gc=False):
+    """The task's state changed; ``lazy``: nothing is lost if that is never stored."""
+
+    live: LiveTask
+    lazy: bool = False
+
+
+Step = Dispatch | Withdraw | Moved
+
+
+class Limits(Struct, frozen=True):
+    """How often a task is tried, how long it rests after all instances refused it (doubling), how long it may run."""
+
+    attempts: int = 5
+    rest_s: float = 0.2
+    longest_rest_s: float = 5.0
+    run_s: float = 3600.0
+
+
+class TaskQueue:
+    """Events in, steps out. Times are seconds of one clock that the caller reads."""
+
+    def __init__(self, strategy: Strategy, limits: Limits | None = None) -> None:
+        self._strategy = strategy
+        self._limits = limits or Limits()
+        self.live: dict[str, LiveTask] = {}
+        """All tasks that have not ended, in order of arrival."""
+        self.instances: dict[str, Instance] = {}
+        self.on: dict[str, dict[str, LiveTask]] = {}
+        """Per instance the tasks that are on it, in the order they were sent."""
+        self._resting: dict[str, float] = {}
+        self._alarms: list[tuple[float, int, str]] = []  # (when, attempt or -1 for a deadline, task)
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy in effect."""
+        return self._strategy
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that are on no instance."""
+        return len(self.live) - sum(map(len, self.on.values()))
+
+    # ------------------------------------------------------------------ tasks
+
+    def submit(self, live: LiveTask, now: float) -> list[Step]:
+        """A task arrives; its id must be new."""
+        task = live.task
+        self.live[task.id] = live
+        self._strategy.submitted(task, now)
+        if task.deadline_s is not None:
+            heappush(self._alarms, (task.deadline_s, -1, task.id))
+        steps = self._decide(now)
+        if live.status == QUEUED:
+            steps.append(Moved(live))
+        return steps
+
+    def started(self, task_id: str, attempt: int, now: float) -> list[Step]:
+        """The instance took the task. Late news of an earlier attempt changes nothing."""
+        live = self.live.get(task_id)
+        if live is None or live.attempt != attempt or live.status != SCHEDULED:
+            return []
+        self._move(live, RUNNING)
+        live.started_s = now
+        self._strategy.started(task_id, now)
+        return [Moved(live, lazy=True)]
+
+    def refused(self, task_id: str, attempt: int, reason: str, now: float) -> list[Step]:
+        """The instance did not take the task, or lost it: try another one, at most so often as the limits say."""
+        live = self.live.get(task_id)
+        if live is None or live.attempt != attempt or live.status not in (SCHEDULED, RUNNING):
+            return []
+        return self._again(live, reason, now) + self._decide(now)
+
+    def completed(self, task_id: str, run_s: float | None, now: float, *, error: str = "") -> list[Step]:
+        """A task's run ended, well or (``error``) not. The first such news counts, whichever instance it is from."""
+        live = self.live.get(task_id)
+        if live is None:
+            return []
+        live.run_s = run_s
+        return self._end(live, FAILED if error else COMPLETED, error, now) + self._decide(now)
+
+    def cancel(self, task_id: str, now: float) -> list[Step]:
+        """Somebody no longer wants a task, wherever it is."""
+        live = self.live.get(task_id)
+        return [] if live is None else self._end(live, CANCELLED, "cancelled", now) + self._decide(now)
+
+    def tick(self, now: float) -> list[Step]:
+        """Time passed: deadlines, rests that end, runs that take too long."""
+        steps: list[Step] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            _, attempt, task_id = heappop(self._alarms)
+            live = self.live.get(task_id)
+            if live is None:
+                continue
+            if attempt < 0:
+                if live.status == QUEUED:
+                    steps += self._end(live, EXPIRED, "its deadline passed before it was started", now)
+            elif task_id in self._resting and live.attempt == attempt:
+                del self._resting[task_id]
+                self._strategy.submitted(live.task, now)
+            elif live.attempt == attempt and live.status in (SCHEDULED, RUNNING):
+                reason = f"no result within {self._limits.run_s:g} s"
+                steps.append(Withdraw(task_id, live.instance))
+                steps += self._again(live, reason, now)
+        return steps + self._decide(now)
+
+    def next_alarm(self) -> float | None:
+        """When `tick` has something to do at the latest."""
+        return self._alarms[0][0] if self._alarms else None
+
+    # ------------------------------------------------------------------ instances
+
+    def instance_changed(self, instance: Instance, now: float) -> list[Step]:
+        """An instance is new, or changed: readiness, slots, model."""
+        self.instances[instance.id] = instance
+        self.on.setdefault(instance.id, {})
+        self._strategy.instance_changed(instance, now)
+        return self._decide(now)
+
+    def instance_lost(self, instance_id: str, reason: str, now: float) -> list[Step]:
+        """Whatever is on the instance will not come back from it: it restarted, or is away for too long."""
+        steps: list[Step] = []
+        for live in list(self.on.get(instance_id, {}).values()):
+            steps += self._again(live, reason, now)
+        return steps + self._decide(now)
+
+    def instance_removed(self, instance_id: str, now: float) -> list[Step]:
+        """The instance is gone for good; its tasks go elsewhere."""
+        if instance_id not in self.instances:
+            return []
+        steps = self.instance_lost(instance_id, "the instance was removed", now)
+        self._strategy.instance_removed(instance_id, now)
+        del self.instances[instance_id], self.on[instance_id]
+        return steps + self._decide(now)
+
+    # ------------------------------------------------------------------ the whole
+
+    def adopt(self, lives: Iterable[LiveTask], now: float) -> list[Step]:
+        """Take over the tasks of an earlier run, as they were stored; their instances must be known already."""
+        steps: list[Step] = []
+        for live in lives:
+            self.live[live.id] = live
+            if live.task.deadline_s is not None:
+                heappush(self._alarms, (live.task.deadline_s, -1, live.id))
+            if live.status == QUEUED:
+                self._strategy.submitted(live.task, now)
+            elif live.instance in self.instances:
+                self._place(live, now)
+                self._strategy.placed(live.task, live.instance, live.started_s, now)
+            else:
+                self._back(live, QUEUED)
+                self._strategy.submitted(live.task, now)
+                steps.append(Moved(live))
+        return steps + self._decide(now)
+
+    def switch(self, strategy: Strategy, now: float) -> list[Step]:
+        """Go on with another strategy: it is told of every instance and task; nothing is moved."""
+        self._strategy = strategy
+        for instance in self.instances.values():
+            strategy.instance_changed(instance, now)
+        for live in self.live.values():
+            if live.instance:
+                strategy.placed(live.task, live.instance, live.started_s, now)
+            elif live.id not in self._resting:
+                strategy.submitted(live.task, now)
+        return self._decide(now)
+
+    # ------------------------------------------------------------------ inside
+
+    def _decide(self, now: float) -> list[Step]:
+        steps: list[Step] = []
+        for made in self._strategy.decide(now):
+            live = self.live[made.task_id]
+            self._move(live, SCHEDULED)
+            live.instance, live.decision = made.instance, made
+            live.attempt += 1
+            live.scheduled_s, live.started_s = now, None
+            self._place(live, now)
+            steps.append(Dispatch(live, made.instance, live.attempt))
+        return steps
+
+    def _place(self, live: LiveTask, now: float) -> None:
+        self.on[live.instance][live.id] = live
+        heappush(self._alarms, (now + self._limits.run_s, live.attempt, live.id))
+
+    def _again(self, live: LiveTask, reason: str, now: float) -> list[Step]:
+        """End an attempt; queue the task for the next one, let it rest first, or give it up."""
+        ended = Attempt(live.instance, live.scheduled_s or now, now, reason)
+        live.attempts = (*live.attempts, ended)
+        if live.attempt >= self._limits.attempts:
+            tried = "; ".join(f"{each.instance}: {each.reason}" for each in live.attempts[-3:])
+            return self._end(live, FAILED, f"{live.attempt} attempts came to nothing: {tried}", now)
+        self._strategy.left(live.id, None, now)
+        avoid = (*(each for each in live.task.avoid if each != live.instance), live.instance)
+        live.task = structs.replace(live.task, avoid=avoid)
+        self._back(live, QUEUED)
+        peers = [each.id for each in self.instances.values() if each.model == live.task.model and each.ready]
+        if any(each not in avoid for each in peers):
+            self._strategy.submitted(live.task, now)
+        else:
+            rest_s = min(self._limits.longest_rest_s, self._limits.rest_s * 2 ** (live.attempt - 1))
+            self._resting[live.id] = now + rest_s
+            heappush(self._alarms, (now + rest_s, live.attempt, live.id))
+        return [Moved(live)]
+
+    def _end(self, live: LiveTask, status: str, error: str, now: float) -> list[Step]:
+        steps: list[Step] = []
+        if live.instance:
+            self._strategy.left(live.id, live.run_s if status == COMPLETED else None, now)
+            if status == CANCELLED:
+                steps.append(Withdraw(live.id, live.instance))
+        elif self._resting.pop(live.id, None) is None:
+            self._strategy.withdrawn(live.id, now)
+        if live.instance:
+            self.on[live.instance].pop(live.id, None)
+        self._move(live, status)
+        live.error, live.finished_s = error, now
+        del self.live[live.id]
+        steps.append(Moved(live))
+        return steps
+
+    def _back(self, live: LiveTask, status: str) -> None:
+        self.on.get(live.instance, {}).pop(live.id, None)
+        self._move(live, status)
+        live.instance, live.scheduled_s, live.started_s = "", None, None
+
+    def _move(self, live: LiveTask, status: str) -> None:
+        assert status in TRANSITIONS[live.status], f"{live.id}: {live.status} -> {status}"
+        live.status = status
+
+    def check(self) -> None:
+        """Raise `AssertionError` if the books contradict each other (for tests)."""
+        for task_id, live in self.live.items():
+            assert live.id == task_id
+            assert live.status not in ENDED
+            assert (live.status == QUEUED) == (live.instance == ""), live
+            if live.instance:
+                assert self.on[live.instance][task_id] is live
+        for instance_id, tasks in self.on.items():
+            assert all(live.instance == instance_id and self.live[task_id] is live for task_id, live in tasks.items())
+        assert all(self.live[task_id].status == QUEUED for task_id in self._resting)
