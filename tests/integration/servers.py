@@ -24,6 +24,7 @@ SERVERS = (
     # whether it runs, and the broker's folder has the version in its name.
     Server("erl", (), ("-noshell", "-eval", "io:put_chars(erlang:system_info(version)), halt().")),
     Server("rabbitmq-server", ("/usr/lib/rabbitmq/bin", "/usr/sbin"), ()),
+    Server("epmd", (), ()),
     Server("postgres", ("/usr/lib/postgresql/*/bin",)),
     Server("initdb", ("/usr/lib/postgresql/*/bin",)),
     Server("redis-server"),
