@@ -21,6 +21,9 @@ LATER_MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # What is run or imported from outside the package: by the console script, `python -m`, or users' own files.
 ENTRY_POINTS = {"pilotage", "pilotage.__main__", "pilotage.cli.main", "pilotage.testing"}
 LANDING_AHEAD = {
+    "pilotage.adapters.rabbitmq.consumer",
+    "pilotage.adapters.rabbitmq.publisher",
+    "pilotage.testing.fault_proxy",
     "pilotage.adapters.sql.lease",
     "pilotage.adapters.sql.migrate",
     "pilotage.adapters.sql.writer",
