@@ -5,8 +5,9 @@ import numpy as np
 from pilotage import Node, Policy, Taint, Task, TaskSpec
 from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.model.events import NodeAdded, TaskPlaced
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import ZONE_LABEL, TaintEffect
-from pilotage.model.task import Expression, Operator, Preference, Term, Toleration
+from pilotage.model.task import Preference, Term, Toleration
 
 GIB = 2**30
 

@@ -21,8 +21,9 @@ from pilotage.model.events import (
     TaskSubmitted,
     WorkloadExpected,
 )
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import ZONE_LABEL, Node, Taint, TaintEffect
-from pilotage.model.task import Expression, Operator, Preference, Task, TaskSpec, Term, Toleration
+from pilotage.model.task import Preference, Task, TaskSpec, Term, Toleration
 from pilotage.model.workload import head_workload
 from tests.engine.user_policy import user_policy
 

@@ -16,8 +16,9 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from pilotage.kernel.worth import worth_of
+from pilotage.model.expression import Expression
 from pilotage.model.node import Node, Taint
-from pilotage.model.task import Expression, HostPort, Task, TaskSpec, Term, Toleration
+from pilotage.model.task import HostPort, Task, TaskSpec, Term, Toleration
 from pilotage.model.workload import Workload
 
 

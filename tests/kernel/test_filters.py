@@ -3,8 +3,9 @@
 import pytest
 
 from pilotage.kernel import filters
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import Node, Taint, TaintEffect
-from pilotage.model.task import Expression, HostPort, Operator, TaskSpec, Term, Toleration
+from pilotage.model.task import HostPort, TaskSpec, Term, Toleration
 from tests.kernel.ask import admits, reasons, twin_of
 
 NO_SCHEDULE, NO_EXECUTE, PREFER = TaintEffect.NO_SCHEDULE, TaintEffect.NO_EXECUTE, TaintEffect.PREFER_NO_SCHEDULE

@@ -4,8 +4,9 @@ import pytest
 
 from pilotage.kernel import scorers
 from pilotage.model.errors import InvalidInput
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import Node, Taint, TaintEffect
-from pilotage.model.task import Expression, Operator, Preference, TaskSpec, Term, Toleration
+from pilotage.model.task import Preference, TaskSpec, Term, Toleration
 from tests.kernel.ask import score, twin_of
 
 EMPTY = TaskSpec()

@@ -7,8 +7,9 @@ import pytest
 
 from pilotage.engine.waiting import Backoff
 from pilotage.model.errors import InvalidInput
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import Node
-from pilotage.model.task import Expression, HostPort, Operator, Preference, Task, TaskSpec, Term
+from pilotage.model.task import HostPort, Preference, Task, TaskSpec, Term
 from pilotage.model.workload import MAX_WEIGHT, Workload, head_workload
 
 NAN = float("nan")

@@ -1,7 +1,6 @@
 """A task: what is placed. Its spec says what it needs and where it may go; tasks of one kind share one spec."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from immutabledict import immutabledict
 from msgspec import Struct
@@ -16,7 +15,9 @@ from pilotage.model.amounts import (
     checked_name,
     checked_tuple,
 )
+from pilotage.model.company import Company, PreferredCompany, Spread
 from pilotage.model.errors import InvalidInput
+from pilotage.model.expression import Expression
 from pilotage.model.node import TaintEffect, checked_labels
 
 
@@ -27,36 +28,6 @@ class Toleration(Struct, frozen=True, cache_hash=True):
     value: str = ""
     exists: bool = False
     effect: TaintEffect | None = None
-
-
-class Operator(StrEnum):
-    """How a label expression compares."""
-
-    IN = "In"
-    NOT_IN = "NotIn"
-    EXISTS = "Exists"
-    DOES_NOT_EXIST = "DoesNotExist"
-    GT = "Gt"
-    LT = "Lt"
-
-
-class Expression(Struct, frozen=True, cache_hash=True):
-    """One condition on a node label."""
-
-    key: str
-    operator: Operator
-    values: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "values", checked_tuple(f"affinity.{self.key}", self.values, str))
-        if self.operator in (Operator.GT, Operator.LT):
-            if len(self.values) != 1:
-                raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes one value, got {len(self.values)}")
-        elif self.operator in (Operator.IN, Operator.NOT_IN):
-            if not self.values:
-                raise InvalidInput(f"affinity.{self.key}", f"{self.operator} needs at least one value")
-        elif self.values:
-            raise InvalidInput(f"affinity.{self.key}", f"{self.operator} takes no values")
 
 
 class Term(Struct, frozen=True, cache_hash=True):
@@ -95,7 +66,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
 
     ``gpus`` GPUs are asked for, each with ``gpu_share`` thousandths (below 1000 only with one GPU), of one of
     ``gpu_models`` (empty: any). ``node_affinity`` is a list of terms of which one must match; ``None`` asks for
-    nothing, an empty tuple matches no node. In ``demand``, ``gpu`` and ``tasks`` are derived and must not be named.
+    nothing, an empty tuple matches no node. ``company`` and ``no_company`` must, or must not, be in the node's domain;
+    all of ``company`` must be met by the same tasks. In ``demand``, ``gpu`` and ``tasks`` are derived and must not be
+    named.
     Raises `InvalidInput` naming the field when a value can not be used.
     """
 
@@ -109,6 +82,10 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
     preferences: tuple[Preference, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     ports: tuple[HostPort, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    company: tuple[Company, ...] = ()
+    no_company: tuple[Company, ...] = ()
+    preferred_company: tuple[PreferredCompany, ...] = ()
 
     def __post_init__(self) -> None:
         checked_amount("gpus", self.gpus, at_most=MAX_GPUS)
@@ -131,6 +108,12 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
         force_setattr(self, "ports", tuple(sorted(set(checked_tuple("ports", self.ports, HostPort)))))
         force_setattr(self, "preferences", checked_tuple("preferences", self.preferences, Preference))
         force_setattr(self, "tolerations", checked_tuple("tolerations", self.tolerations, Toleration))
+        force_setattr(self, "spread", checked_tuple("spread", self.spread, Spread))
+        for field, kind in (("company", Company), ("no_company", Company), ("preferred_company", PreferredCompany)):
+            force_setattr(self, field, checked_tuple(field, getattr(self, field), kind))
+        for wanted in self.company:
+            if wanted in self.no_company:
+                raise InvalidInput("no_company", f"asks to be without what company asks for, on {wanted.key!r}")
         if self.node_affinity is not None:
             force_setattr(self, "node_affinity", checked_tuple("node_affinity", self.node_affinity, Term))
 
@@ -138,7 +121,7 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
 class Task(Struct, frozen=True, kw_only=True):
     """One thing to place: an identity, a spec, and its place in the queue.
 
-    ``priority``: higher goes first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits
+    ``labels`` and ``namespace`` are what selectors of other tasks, and its own, look at. ``priority``: higher goes first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits
     until it is ungated.
     """
 
@@ -148,6 +131,7 @@ class Task(Struct, frozen=True, kw_only=True):
     arrival_s: float = 0.0
     labels: Mapping[str, str] = immutabledict()
     gates: tuple[str, ...] = ()
+    namespace: str = ""
 
     def __post_init__(self) -> None:
         checked_name("id", self.id)

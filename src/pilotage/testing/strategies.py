@@ -16,8 +16,9 @@ from pilotage.model.events import (
     TaskUngated,
     WorkloadExpected,
 )
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import ZONE_LABEL, Node, Taint, TaintEffect
-from pilotage.model.task import Expression, HostPort, Operator, Preference, Task, TaskSpec, Term, Toleration
+from pilotage.model.task import HostPort, Preference, Task, TaskSpec, Term, Toleration
 from pilotage.model.workload import Workload
 
 T = TypeVar("T")

@@ -1,6 +1,5 @@
 """Filter and scorer: node labels that a task requires or prefers."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,8 @@ from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum
 from pilotage.kernel.plugin import Filter, Scorer
 from pilotage.model.events import Cure
-from pilotage.model.task import Expression, Operator, Preference, Task, Term
-
-_INTEGER = re.compile("[+-]?[0-9]{1,99}", re.ASCII)
+from pilotage.model.expression import Expression, Operator
+from pilotage.model.task import Preference, Task, Term
 
 Selector = tuple[tuple[str, str], ...]
 Required = tuple[Selector, tuple[Term, ...] | None]
@@ -98,37 +96,13 @@ def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
             present |= codes == code + 1
         return present if expression.operator == Operator.IN else ~present
     known = nodes.columns.label_values.get(expression.key)
-    table = np.array([False, *(_compares(expression, value) for value in (known.values if known else ()))])
+    table = np.array([False, *(expression.holds(value) for value in (known.values if known else ()))])
     mask: BoolArray = table.take(codes)
     return mask
 
 
 def _matches_row(term: Term, columns: Columns, row: int) -> bool:
-    return bool(term.expressions) and all(_holds_row(e, _label(columns, e.key, row)) for e in term.expressions)
-
-
-def _holds_row(expression: Expression, value: str | None) -> bool:
-    match expression.operator:
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.DOES_NOT_EXIST:
-            return value is None
-        case Operator.IN:
-            return value in expression.values
-        case Operator.NOT_IN:
-            return value not in expression.values
-        case _:
-            return value is not None and _compares(expression, value)
-
-
-def _compares(expression: Expression, value: str) -> bool:
-    """Gt and Lt compare as 64-bit integers; what does not parse does not match."""
-    if not (_INTEGER.fullmatch(value) and _INTEGER.fullmatch(expression.values[0])):
-        return False
-    left, right = int(value), int(expression.values[0])
-    if not (-(2**63) <= left < 2**63 and -(2**63) <= right < 2**63):
-        return False
-    return left > right if expression.operator == Operator.GT else left < right
+    return bool(term.expressions) and all(e.holds(_label(columns, e.key, row)) for e in term.expressions)
 
 
 def _label(columns: Columns, key: str, row: int) -> str | None:
