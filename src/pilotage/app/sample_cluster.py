@@ -13,11 +13,10 @@ from pilotage.engine.engine import Engine
 from pilotage.kernel.policy import Policy
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.events import Event, NodeAdded, NodeRemoved, TaskPlaced, WorkloadExpected
+from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import ZONE_LABEL, Node, Taint, TaintEffect
 from pilotage.model.task import (
-    Expression,
     HostPort,
-    Operator,
     Preference,
     Task,
     TaskSpec,

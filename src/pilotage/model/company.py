@@ -78,5 +78,5 @@ class PreferredCompany(Struct, frozen=True, cache_hash=True):
     company: Company
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int) or not 1 <= abs(self.weight) <= 100:
-            raise InvalidInput("preferred_company.weight", f"must be 1 to 100 or -100 to -1, got {self.weight!r}")
+        if checked_amount("preferred_company.weight", abs(self.weight), at_most=100) == 0:
+            raise InvalidInput("preferred_company.weight", "must be 1 to 100 or -100 to -1, got 0")

@@ -121,8 +121,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
 class Task(Struct, frozen=True, kw_only=True):
     """One thing to place: an identity, a spec, and its place in the queue.
 
-    ``labels`` and ``namespace`` are what selectors of other tasks, and its own, look at. ``priority``: higher goes first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits
-    until it is ungated.
+    ``labels`` and ``namespace`` are what selectors of other tasks, and its own, look at. ``priority``: higher goes
+    first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits until it is ungated.
     """
 
     id: str
