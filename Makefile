@@ -18,7 +18,7 @@ endif
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help run test check bench servers controlplane lock clean env env-dev
+.PHONY: help run test check bench protos servers controlplane lock clean env env-dev
 
 help:  ## list these targets
 	@echo "Pilotage: a scheduler that its users program in Python."
@@ -41,6 +41,9 @@ check: env-dev  ## formatting, lint, types, and who may import whom
 
 bench: env-dev  ## answer the benchmarks' questions, peers in the same run
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+protos: env-dev  ## generate the gRPC messages from their .proto files
+	$(BIN)/python -m grpc_tools.protoc -Isrc --python_out=src --pyi_out=src src/pilotage/api/grpc/wire/*.proto
 
 servers:  ## install the real servers that some tests talk to (Debian, Ubuntu; root); starts none
 	@scripts/install-servers
@@ -65,7 +68,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 # One folder, made in steps; a stamp file after each, so that nothing is installed twice. The development
 # lock holds every pin of the run lock, so whoever has it has the other: `dev` stamps `run` too.
 
-LEVEL := $(if $(filter test check bench lock env-dev,$(MAKECMDGOALS)),dev,run)
+LEVEL := $(if $(filter test check bench protos lock env-dev,$(MAKECMDGOALS)),dev,run)
 
 env env-dev: $(STAMPS)/editable
 
