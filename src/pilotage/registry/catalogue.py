@@ -5,7 +5,7 @@ wait for the store.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -196,14 +196,14 @@ class Catalogue:
         """Return the members of that kind."""
         return self.schedulers if kind is Scheduler else self.seed_peers
 
-    def rows(self, kind: type[Entity]) -> dict[int, Entity]:
+    def rows(self, kind: type[Entity]) -> Mapping[int, Entity]:
         """Return all rows of a kind by id."""
-        found: dict[type, dict[int, Entity]] = {
-            SchedulerCluster: self.clusters,  # type: ignore[dict-item]
-            SeedPeerCluster: self.seed_peer_clusters,  # type: ignore[dict-item]
-            Scheduler: self.schedulers.by_id,  # type: ignore[dict-item]
-            SeedPeer: self.seed_peers.by_id,  # type: ignore[dict-item]
-            Application: self.applications,  # type: ignore[dict-item]
-            Model: self.models,  # type: ignore[dict-item]
+        of: dict[type[Entity], Mapping[int, Entity]] = {
+            SchedulerCluster: self.clusters,
+            SeedPeerCluster: self.seed_peer_clusters,
+            Scheduler: self.schedulers.by_id,
+            SeedPeer: self.seed_peers.by_id,
+            Application: self.applications,
+            Model: self.models,
         }
-        return found[kind]
+        return of[kind]

@@ -19,10 +19,22 @@ FEATURES = (SCHEDULE, PREHEAT)
 MODEL_TYPES = ("gnn", "mlp")
 
 
-class SchedulerCluster(Struct, frozen=True):
-    """Schedulers that serve the same hosts; ``scopes`` says which (JSON, see `pilotage.registry.scopes`)."""
+class Stamped(Struct, frozen=True, kw_only=True):
+    """When a row was written: seconds since 1970, as the store's clock had it."""
+
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Entity(Stamped, frozen=True):
+    """Any row of the registry."""
 
     id: int
+
+
+class SchedulerCluster(Entity, frozen=True):
+    """Schedulers that serve the same hosts; ``scopes`` says which (JSON, see `pilotage.registry.scopes`)."""
+
     name: str
     bio: str = ""
     config: str = "{}"
@@ -32,24 +44,22 @@ class SchedulerCluster(Struct, frozen=True):
     is_default: bool = False
 
 
-class SeedPeerCluster(Struct, frozen=True):
+class SeedPeerCluster(Entity, frozen=True):
     """Seed peers that serve the scheduler clusters in ``scheduler_cluster_ids`` (many to many)."""
 
-    id: int
     name: str
     bio: str = ""
     config: str = "{}"
     scheduler_cluster_ids: tuple[int, ...] = ()
 
 
-class Member(Struct, frozen=True):
+class Member(Entity, frozen=True):
     """One process of a cluster, and whether it lives.
 
     ``owner`` is the manager replica that heard it last ("" if none did), ``generation`` rises whenever a replica
     takes it over; only the owner of the newest generation may call it dead at once.
     """
 
-    id: int
     hostname: str
     ip: str
     port: int
@@ -83,20 +93,18 @@ class SeedPeer(Member, frozen=True):
     object_storage_port: int = 0
 
 
-class Application(Struct, frozen=True):
+class Application(Entity, frozen=True):
     """A source of downloads; ``priority`` is JSON: ``{"value": 0..6, "urls": [{"regex", "value"}]}``."""
 
-    id: int
     name: str
     url: str
     bio: str = ""
     priority: str = "{}"
 
 
-class Model(Struct, frozen=True):
+class Model(Entity, frozen=True):
     """A trained model of one scheduler. Versions of one (scheduler, type) count up from 1; at most one is active."""
 
-    id: int
     type: str
     version: int
     scheduler_id: int
@@ -107,4 +115,4 @@ class Model(Struct, frozen=True):
     evaluation: str = "{}"
 
 
-Entity = SchedulerCluster | SeedPeerCluster | Scheduler | SeedPeer | Application | Model
+KINDS: tuple[type[Entity], ...] = (SchedulerCluster, SeedPeerCluster, Scheduler, SeedPeer, Application, Model)

@@ -45,24 +45,29 @@ class Liveness:
     def __len__(self) -> int:
         return len(self._streams)
 
+    @staticmethod
+    def lease_s(interval_s: float) -> float:
+        """Return how long a member that speaks every ``interval_s`` may be silent."""
+        return LEASE_INTERVALS * interval_s
+
     # ------------------------------------------------------------ streams
 
     def opened(self, stream: Hashable, key: Key, interval_s: float, now_s: float) -> None:
         """A stream has said whose it is; it replaces an older one of the same member."""
-        lease = LEASE_INTERVALS * interval_s
+        lease = self.lease_s(interval_s)
         self._streams[stream] = Stream(key, lease, now_s + lease)
         self._newest[key] = stream
 
-    def ticked(self, stream: Hashable, now_s: float) -> bool:
-        """A stream has spoken again; return whether it is known, so whether the member should be asserted alive.
+    def ticked(self, stream: Hashable, now_s: float) -> Key | None:
+        """A stream has spoken again; return the member it speaks for, None if it is over or a newer one stands.
 
         An older stream that still speaks when the newest is gone takes its place.
         """
         known = self._streams.get(stream)
         if known is None:
-            return False
+            return None
         known.expires_s = now_s + known.lease_s
-        return self._newest.setdefault(known.key, stream) == stream
+        return known.key if self._newest.setdefault(known.key, stream) == stream else None
 
     def closed(self, stream: Hashable) -> Key | None:
         """A stream has ended; return the member that is dead by that, None if a newer stream (or nobody) stands."""
@@ -108,6 +113,10 @@ class Liveness:
         for replica in self._beats.keys() - beats.keys():
             del self._beats[replica]
 
+    def beats(self, replica: str, lease_s: float, now_s: float) -> bool:
+        """Return whether that manager has shown a sign of life within ``lease_s``."""
+        return replica in self._beats and now_s - self._beats[replica][1] < lease_s
+
     def database_was_away(self, now_s: float) -> None:
         """No beat could be seen for a while: that says nothing about who wrote them."""
         self._beats = {replica: (beat, now_s) for replica, (beat, _) in self._beats.items()}
@@ -126,7 +135,7 @@ class Liveness:
             else:
                 mark = (key, member.generation)
                 since = unheard[mark] = self._unheard.get(mark, now_s)
-            if now_s - since >= LEASE_INTERVALS * interval_s:
+            if now_s - since >= self.lease_s(interval_s):
                 dead.append(member)
         self._unheard = unheard
         return dead

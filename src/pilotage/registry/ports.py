@@ -12,7 +12,7 @@ from pilotage.registry.searcher import Order, Ranked
 
 
 class Store(Protocol):
-    """Keeps rows. Every write raises the revision in its own transaction. All raise `StoreAway`."""
+    """Keeps rows. Every write raises the revision in its own transaction. All raise `StorageDown`."""
 
     async def changes(self, since: int) -> Changes:
         """Return what changed after that revision; everything for -1."""
@@ -38,6 +38,10 @@ class Store(Protocol):
 
     async def beat(self, replica: str, at: float) -> dict[str, int]:
         """Raise the beat of this manager and return everybody's."""
+        ...
+
+    async def forget(self, unheard_since: float) -> int:
+        """Delete inactive members that were not heard since then (seconds since 1970); return how many."""
         ...
 
     async def add_model(self, values: Mapping[str, Any], data: bytes) -> int:
@@ -90,13 +94,18 @@ class ModelReport(Struct, frozen=True):
     data: bytes
 
 
-class Manager(Protocol):
-    """What gRPC and HTTP may ask of the manager. Writes raise `Missing`, `Taken`, `StoreAway`, `InvalidInput`."""
+class Registry(Protocol):
+    """What gRPC and HTTP may ask of the registry. Writes raise `Missing`, `Taken`, `StorageDown`, `InvalidInput`."""
 
     catalogue: Catalogue
 
-    def order(self, host: Host) -> Order:
-        """Return the ranking for a host; every cluster by id where none can be made."""
+    @property
+    def ranking(self) -> str:
+        """How clusters are ranked, in one line: profile and required terms."""
+        ...
+
+    def order(self, host: Host) -> tuple[Order, bool]:
+        """Return the ranking for a host, and whether none could be made, so that it is every cluster by id."""
         ...
 
     def explain(self, host: Host, require: tuple[str, ...] | None = None) -> list[Ranked]:
@@ -109,22 +118,6 @@ class Manager(Protocol):
 
     async def report_seed_peer(self, report: SeedPeerReport) -> SeedPeer:
         """Register a seed peer, which counts as alive, or take over what it says now."""
-        ...
-
-    async def opened(self, stream: int, kind: type[Member], cluster_id: int, hostname: str, ip: str) -> None:
-        """Begin a keep-alive stream of a registered member."""
-        ...
-
-    async def ticked(self, stream: int) -> None:
-        """Hear from a stream again."""
-        ...
-
-    async def closed(self, stream: int) -> None:
-        """End a stream."""
-        ...
-
-    def expires_in(self, stream: int) -> float | None:
-        """Return how long a stream may still be silent (s), None once it is over."""
         ...
 
     async def create(self, kind: type[Entity], values: Mapping[str, Any]) -> Entity:
@@ -145,4 +138,24 @@ class Manager(Protocol):
 
     async def model_data(self, model_id: int) -> bytes:
         """Return a model's file."""
+        ...
+
+
+class Pulse(Protocol):
+    """What a keep-alive stream may ask of the manager."""
+
+    async def opened(self, stream: int, kind: type[Member], cluster_id: int, hostname: str, ip: str) -> None:
+        """Begin a keep-alive stream of a registered member."""
+        ...
+
+    async def ticked(self, stream: int) -> None:
+        """Hear from a stream again."""
+        ...
+
+    async def closed(self, stream: int) -> None:
+        """End a stream."""
+        ...
+
+    def expires_in(self, stream: int) -> float | None:
+        """Return how long a stream may still be silent (s), None once it is over."""
         ...
