@@ -6,15 +6,17 @@ command come after all of them.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pilotage.app.manager.settings import ManagerSettings
 from pilotage.model.errors import InvalidInput
 
 FILE = "pilotage.toml"
@@ -66,6 +68,7 @@ class Settings(BaseSettings):
 
     simulate: SimulateSettings = SimulateSettings()
     engine: EngineSettings = EngineSettings()
+    manager: ManagerSettings = ManagerSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -179,6 +182,13 @@ def _values(settings: Settings, said: dict[str, Any], file: str, environ: Mappin
             else:
                 source = "default"
             meaning = _section(section).model_fields[field].description or ""
-            value = getattr(getattr(settings, section), field)
+            value = _showable(getattr(getattr(settings, section), field))
             values.append(Value(f"{section}.{field}", value, source, meaning))
     return values
+
+
+def _showable(value: Any) -> Any:
+    """A secret as stars, and a URL without its password."""
+    if isinstance(value, SecretStr):
+        return str(value)
+    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value

@@ -61,7 +61,7 @@ class Answers:
         body = self._join(prepared.order)
         if not body and prepared.order.left_out:
             body = self._whole  # nobody lives where this host may go: better any scheduler than none
-        prepared.body, prepared.version = body, version
+        prepared.body, prepared.version = body or None, version  # an empty answer is never kept
         self._keep(prepared, len(body))
         return body
 

@@ -60,32 +60,56 @@ class KeepAlive:
 
     async def _listen(self, messages: AsyncIterator[bytes], wire: ModuleType) -> bool:
         """Follow a stream to its end; return whether it ended by silence."""
-        first = await _next(messages, FIRST_MESSAGE_S)
-        if first is None:
-            return True
-        request = parse(wire.KeepAliveRequest, first)
-        kind = _MEMBERS.get(request.source_type)
-        if kind is None:  # a peer: heard, and that is all
-            async for _ in messages:
-                pass
-            return False
+        inbox = _Inbox(messages)
         stream = next(self._numbers)
         try:
+            first = await inbox.next(FIRST_MESSAGE_S)
+            if first is None:
+                return True
+            request = parse(wire.KeepAliveRequest, first)
+            kind = _MEMBERS.get(request.source_type)
+            if kind is None:  # a peer: heard, and that is all
+                while await inbox.next(FIRST_MESSAGE_S) is not None:
+                    pass
+                return True
             await self._pulse.opened(stream, kind, request.cluster_id, request.hostname, request.ip)
             while (left := self._pulse.expires_in(stream)) is not None:
-                if await _next(messages, left + 0.01) is not None:
+                if await inbox.next(left + 0.01) is not None:
                     await self._pulse.ticked(stream)
             return True
         except StopAsyncIteration:
             return False
         finally:
+            inbox.close()
             await self._pulse.closed(stream)
 
 
-async def _next(messages: AsyncIterator[bytes], timeout_s: float) -> bytes | None:
-    """Return the next message, None if there was none in time. Raises StopAsyncIteration at the end."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await anext(messages)
-    except TimeoutError:
-        return None
+class _Inbox:
+    """Messages of a stream, waited for with a time limit that leaves the stream as it is."""
+
+    def __init__(self, messages: AsyncIterator[bytes]) -> None:
+        self._messages = messages
+        self._reading: asyncio.Task[bytes | None] | None = None
+
+    async def next(self, timeout_s: float) -> bytes | None:
+        """Return the next message, None if there was none in time. Raises StopAsyncIteration at the end."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(_read(self._messages))
+        done, _ = await asyncio.wait({self._reading}, timeout=timeout_s)
+        if not done:
+            return None
+        reading, self._reading = self._reading, None
+        message = reading.result()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+async def _read(messages: AsyncIterator[bytes]) -> bytes | None:
+    """Return a message, None at the end (a task can not end with StopAsyncIteration)."""
+    return await anext(messages, None)

@@ -1,13 +1,12 @@
 """What each field of a request may hold, in both wire forms; a broken rule names the field."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from pilotage.api.names import check_hostname, check_ip
 from pilotage.model.errors import InvalidInput
-from pilotage.registry.affinity import parse_ip
 
 Rule = Callable[[str, Any], None]
 
@@ -15,7 +14,6 @@ TEXT_CHARACTERS = 1024
 HOST_INFO_ENTRIES = 64
 FEATURES = 64
 JSON_BYTES = 1 << 20
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 SOURCES = range(3)
 
 
@@ -43,22 +41,9 @@ def _source(field: str, value: int) -> None:
         raise InvalidInput(field, f"is no source type: {value}")
 
 
-def hostname(field: str, value: str) -> None:
-    """Refuse what is no host name of RFC 1034: labels of letters, digits and inner hyphens, 253 characters."""
-    name = value.removesuffix(".")
-    if not name or len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise InvalidInput(field, f"is no host name: {value[:60]!r}")
-
-
-def ip(field: str, value: str) -> None:
-    """Refuse what is no IPv4 or IPv6 address."""
-    if parse_ip(value) is None:
-        raise InvalidInput(field, f"is no IP address: {value[:60]!r}")
-
-
 def _ip_or_empty(field: str, value: str) -> None:
     if value:
-        ip(field, value)
+        check_ip(field, value)
 
 
 def _text(field: str, value: str) -> None:
@@ -124,7 +109,7 @@ def _model(field: str, value: Message) -> None:
             raise InvalidInput(f"{field}.{error}", f"must be a number from 0 up, got {told}")
 
 
-_who: dict[str, Rule] = {"source_type": _source, "hostname": hostname, "ip": ip}
+_who: dict[str, Rule] = {"source_type": _source, "hostname": check_hostname, "ip": check_ip}
 _member: dict[str, Rule] = {**_who, "idc": _text, "location": _text, "port": _port}
 _of_scheduler_cluster: dict[str, Rule] = {**_who, "ip": _ip_or_empty, "scheduler_cluster_id": _cluster}
 _of_seed_peer_cluster: dict[str, Rule] = {**_who, "ip": _ip_or_empty, "seed_peer_cluster_id": _cluster}
@@ -158,8 +143,8 @@ RULES: dict[str, dict[str, Rule]] = {
     "ListApplicationsRequest": _who,
     "KeepAliveRequest": {**_who, "ip": _ip_or_empty, "cluster_id": _cluster},
     "CreateModelRequest": {
-        "hostname": hostname,
-        "ip": ip,
+        "hostname": check_hostname,
+        "ip": check_ip,
         "create_gnn_request": _model,
         "create_mlp_request": _model,
     },

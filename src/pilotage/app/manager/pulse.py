@@ -67,6 +67,7 @@ class Pulse:
         self._intervals: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._synced_s = self._last_heard_s = self._last_forget_s = monotonic()
+        self._leaving = False
         self.store_is_away = False
 
     @property
@@ -106,8 +107,12 @@ class Pulse:
     async def closed(self, stream: int) -> None:
         """End a stream: its member is dead unless a newer stream speaks for it."""
         key = self._live.closed(stream)
-        if key is not None:
+        if key is not None and not self._leaving:
             self._lose(key)
+
+    def leave(self) -> None:
+        """From now on streams end because we go: that says nothing about who sent them."""
+        self._leaving = True
 
     def expires_in(self, stream: int) -> float | None:
         """Return the seconds that a stream may still be silent."""
