@@ -151,6 +151,25 @@ def gpu_fit(task: Task, place: Place) -> list[str]:
     return ["Insufficient gpu"] if len(fitting) < spec.gpus else []
 
 
+def pool(task: Task, place: Place) -> list[str]:
+    asked = task.spec.node_selector.get("pool")
+    return ["is in another pool"] if asked is not None and place.node.labels.get("pool") != asked else []
+
+
+def dedicated(task: Task, place: Place) -> list[str]:
+    asked = task.spec.node_selector.get("dedicated")
+    there = place.node.labels.get("dedicated") == "true"
+    wrong = asked is not None and (asked == "true") != there
+    return ["is dedicated and the VM is not, or the other way round"] if wrong else []
+
+
+def traits(task: Task, place: Place) -> list[str]:
+    for expression in (task.spec.node_affinity or [Term(())])[0].expressions:
+        if expression.operator in ("Exists", "DoesNotExist") and not holds(expression, dict(place.node.labels)):
+            return ["lacks a required trait, or has a forbidden one"]
+    return []
+
+
 FilterRule = Callable[[Task, Place], list[str]]
 
 FILTERS: dict[str, FilterRule] = {
@@ -159,6 +178,16 @@ FILTERS: dict[str, FilterRule] = {
     "taints": taints,
     "node-affinity": node_affinity,
     "ports": ports,
+    "capacity": capacity,
+    "gpu-fit": gpu_fit,
+}
+
+
+VM_FILTERS: dict[str, FilterRule] = {
+    "cordon": cordon,
+    "pool": pool,
+    "dedicated": dedicated,
+    "traits": traits,
     "capacity": capacity,
     "gpu-fit": gpu_fit,
 }
@@ -196,6 +225,27 @@ def allocated(weights: dict[str, int], most: bool = False) -> "ScoreRule":
         return total // weight if weight else 0
 
     return score
+
+
+def exponential_fit(spread: bool) -> "ScoreRule":
+    def score(task: Task, place: Place, cluster: Cluster) -> int:
+        total = 0
+        with localcontext() as context:
+            context.prec = 40
+            for resource in ("cpu", "memory"):
+                cap = place.capacity(resource)
+                free = min(max(cap - place.used(resource) - task.spec.demand.get(resource, 0), 0), cap)
+                thousandths = free * 1000 // cap if cap else 0
+                total += int(Decimal(10) ** (Decimal(thousandths) / 1000) * 10**6)
+        return (total - 2 * 10**6 if spread else 20 * 10**6 - total) // 18_000
+
+    return score
+
+
+def dominant_share(task: Task, place: Place, cluster: Cluster) -> int:
+    asked = {r: a for r, a in task.spec.demand.items() if a and r not in ("gpu", "tasks")}
+    shares = [min(place.used(r) + a, place.capacity(r)) / max(place.capacity(r), 1) for r, a in asked.items()]
+    return max([int(share * 10_000) for share in shares], default=0)
 
 
 def shape(points: list[tuple[int, int]], weights: dict[str, int]) -> "ScoreRule":
@@ -520,6 +570,17 @@ POLICIES: dict[str, Rules] = {
         ],
         tie="heap",
     ),
+    **{
+        name: Rules([(rule, as_they_are, 1)], tie="seeded-random", filters=VM_FILTERS)
+        for name, rule in {
+            "cpu": allocated({"cpu": 1}),
+            "memory": allocated({"memory": 1}),
+            "hybrid": allocated({"cpu": 1, "memory": 1}),
+            "binpack": exponential_fit(spread=False),
+            "spread": exponential_fit(spread=True),
+            "best-fit": dominant_share,
+        }.items()
+    },
 }
 
 

@@ -256,7 +256,7 @@ class Kind:
     def choose(self, state: State, task: Task, now: float, seed: int) -> Choice:
         """Return the best row for ``task``, one of this kind, by exact comparison of all feasible rows."""
         self.refresh(state)
-        if self.free_filters or self.free_scorers:
+        if (self.free_filters or self.free_scorers) and self._looks_beyond_rows(task):
             return self._choose_freely(state, task, now, seed)
         if not self.count:
             return Choice(-1, 0, 0)
@@ -266,6 +266,12 @@ class Kind:
         if self.tie != "first" or not state.in_order:
             row = self._settle(state, (total == score).nonzero()[0], task, seed)
         return Choice(row, score, self.count)
+
+    def _looks_beyond_rows(self, task: Task) -> bool:
+        """Whether any plugin that looks beyond the row has something to say about ``task``."""
+        return any(plugin.fragment(task) is not None for plugin in self.free_filters) or any(
+            scorer.fragment(task) is not None for scorer, _ in self.free_scorers
+        )
 
     def _choose_freely(self, state: State, task: Task, now: float, seed: int) -> Choice:
         """The same with plugins that look beyond the row: those are asked anew, about the feasible rows only."""

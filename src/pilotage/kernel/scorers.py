@@ -7,10 +7,13 @@ from pilotage.kernel.plugins.affinity import PreferredAffinity
 from pilotage.kernel.plugins.allocated import Allocated
 from pilotage.kernel.plugins.balanced import Balanced
 from pilotage.kernel.plugins.best_fit import BestFit
+from pilotage.kernel.plugins.dominant_share import DominantShare
 from pilotage.kernel.plugins.dot_product import DotProduct
+from pilotage.kernel.plugins.exponential_fit import ExponentialFit
 from pilotage.kernel.plugins.fgd import FragmentationDescent
 from pilotage.kernel.plugins.gpu_clustering import GpuClustering
 from pilotage.kernel.plugins.gpu_packing import GpuPacking
+from pilotage.kernel.plugins.group import PreferGroup
 from pilotage.kernel.plugins.random_choice import RandomScore
 from pilotage.kernel.plugins.shape import Shape
 from pilotage.kernel.plugins.taints import FewestTaints
@@ -51,6 +54,21 @@ def dot_product(norms: Mapping[str, int] = LARGEST_NODE) -> Scorer:
 def best_fit(norms: Mapping[str, int] = LARGEST_NODE) -> Scorer:
     """Prefer nodes with the least left after the task; ``norms``: what counts as one."""
     return BestFit(_norms("best_fit", norms))
+
+
+def exponential_fit(*, spread: bool = False) -> Scorer:
+    """Prefer nodes that the task leaves full of CPU and memory alike (``spread``: empty), by Nomad's formula."""
+    return ExponentialFit(spread)
+
+
+def dominant_share() -> Scorer:
+    """Prefer nodes whose scarcest resource the task uses up furthest: best fit in several dimensions."""
+    return DominantShare()
+
+
+def prefer_group() -> Scorer:
+    """Prefer nodes in places where the task's group is, or is not, by the soft rule of the group."""
+    return PreferGroup()
 
 
 def gpu_packing() -> Scorer:

@@ -18,6 +18,7 @@ from pilotage.model.amounts import (
 from pilotage.model.company import Company, PreferredCompany, Spread
 from pilotage.model.errors import InvalidInput
 from pilotage.model.expression import Expression
+from pilotage.model.group import Group
 from pilotage.model.node import TaintEffect, checked_labels
 
 
@@ -67,8 +68,8 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
     ``gpus`` GPUs are asked for, each with ``gpu_share`` thousandths (below 1000 only with one GPU), of one of
     ``gpu_models`` (empty: any). ``node_affinity`` is a list of terms of which one must match; ``None`` asks for
     nothing, an empty tuple matches no node. ``company`` and ``no_company`` must, or must not, be in the node's domain;
-    all of ``company`` must be met by the same tasks. In ``demand``, ``gpu`` and ``tasks`` are derived and must not be
-    named.
+    all of ``company`` must be met by the same tasks; ``group`` has one rule for all its members. In
+    ``demand``, ``gpu`` and ``tasks`` are derived and must not be named.
     Raises `InvalidInput` naming the field when a value can not be used.
     """
 
@@ -86,6 +87,7 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
     company: tuple[Company, ...] = ()
     no_company: tuple[Company, ...] = ()
     preferred_company: tuple[PreferredCompany, ...] = ()
+    group: Group | None = None
 
     def __post_init__(self) -> None:
         checked_amount("gpus", self.gpus, at_most=MAX_GPUS)

@@ -13,6 +13,7 @@ from pilotage.kernel.policies.gpu_packing import gpu_packing
 from pilotage.kernel.policies.kubernetes import kubernetes
 from pilotage.kernel.policies.pilotage import pilotage, pilotage_learned
 from pilotage.kernel.policies.random import random
+from pilotage.kernel.policies.vms import STRATEGIES
 from pilotage.kernel.policy import Policy
 from pilotage.model.errors import InvalidInput
 
@@ -26,6 +27,7 @@ NAMED: dict[str, Callable[[], Policy]] = {
     "pilotage": pilotage,
     "pilotage-learned": pilotage_learned,
     "kubernetes": kubernetes,
+    **STRATEGIES,
 }
 
 
