@@ -112,7 +112,10 @@ def holds(expression: Expression, labels: dict[str, str]) -> bool:
 
 
 def term_matches(term: Term, node: Node) -> bool:
-    return len(term.expressions) > 0 and all(holds(e, dict(node.labels)) for e in term.expressions)
+    if not term.expressions and term.names is None and not term.other_names:
+        return False
+    named = (term.names is None or node.name in term.names) and node.name not in term.other_names
+    return named and all(holds(e, dict(node.labels)) for e in term.expressions)
 
 
 def node_affinity(task: Task, place: Place) -> list[str]:
@@ -136,7 +139,8 @@ def ports(task: Task, place: Place) -> list[str]:
 def capacity(task: Task, place: Place) -> list[str]:
     reasons = []
     for resource, amount in task.spec.demand.items():
-        if resource != "gpu" and amount > 0 and amount > place.free(resource):
+        limited = resource != "gpu" and resource not in task.spec.uncapped
+        if limited and amount > 0 and amount > place.free(resource):
             reasons.append("Too many tasks" if resource == "tasks" else f"Insufficient {resource}")
     return reasons
 
@@ -203,19 +207,41 @@ def fewest_taints(task: Task, place: Place, cluster: Cluster) -> int:
 
 
 def preferred_affinity(task: Task, place: Place, cluster: Cluster) -> int | None:
-    terms = [p for p in task.spec.preferences if p.weight > 0 and p.term.expressions]
+    terms = [p for p in task.spec.preferences if p.weight > 0]
+    terms = [p for p in terms if p.term != Term()]
     return sum(p.weight for p in terms if term_matches(p.term, place.node)) if terms else None
+
+
+ALWAYS = {"cpu", "memory", "ephemeral-storage", "cpu.nominal", "memory.nominal"}
+"""Resources that weigh for tasks which ask for nothing of them, too."""
+
+
+def amount_scored(task: Task, resource: str) -> int:
+    return task.spec.scored.get(resource, task.spec.demand.get(resource, 0))
+
+
+def image_locality(task: Task, place: Place, cluster: Cluster) -> int | None:
+    """Sizes as the first node in order that has the image tells them: no node of the reference ever changes images."""
+    if not task.spec.images:
+        return None
+    total, places = 0, cluster.places.values()
+    for image in task.spec.images:
+        having = [p.node.images[image] for p in places if image in p.node.images]
+        if image in place.node.images:
+            total += math.floor(having[0] * (len(having) / len(places)))
+    most = 1000 * 2**20 * len(task.spec.images)
+    return 100 * (max(23 * 2**20, min(total, most)) - 23 * 2**20) // (most - 23 * 2**20)
 
 
 def allocated(weights: dict[str, int], most: bool = False) -> "ScoreRule":
     def score(task: Task, place: Place, cluster: Cluster) -> int | None:
-        counted = [r for r in weights if r in ("cpu", "memory") or task.spec.demand.get(r, 0) > 0]
+        counted = [r for r in weights if r in ALWAYS or amount_scored(task, r) > 0]
         if not counted:
             return None
         total = weight = 0
         for resource in counted:
             cap = place.capacity(resource)
-            req = place.used(resource) + task.spec.demand.get(resource, 0)
+            req = place.used(resource) + amount_scored(task, resource)
             if cap == 0:
                 continue
             least = 0 if req > cap else (cap - req) * 100 // cap
@@ -259,13 +285,13 @@ def shape(points: list[tuple[int, int]], weights: dict[str, int]) -> "ScoreRule"
         return scaled[-1][1]
 
     def score(task: Task, place: Place, cluster: Cluster) -> int | None:
-        counted = [r for r in weights if r in ("cpu", "memory") or task.spec.demand.get(r, 0) > 0]
+        counted = [r for r in weights if r in ALWAYS or amount_scored(task, r) > 0]
         if not counted:
             return None
         total = weight = 0
         for resource in counted:
             cap = place.capacity(resource)
-            req = place.used(resource) + task.spec.demand.get(resource, 0)
+            req = place.used(resource) + amount_scored(task, resource)
             if cap == 0:
                 continue
             value = line(100 if req > cap else req * 100 // cap)
@@ -281,7 +307,7 @@ def balanced(resources: list[str]) -> "ScoreRule":
     def score(task: Task, place: Place, cluster: Cluster) -> int | None:
         if not any(task.spec.demand.get(r, 0) for r in resources):
             return None
-        present = [r for r in resources if place.capacity(r)]
+        present = [r for r in resources if place.capacity(r) and (r in ALWAYS or task.spec.demand.get(r, 0))]
         fractions = [min(1.0, (place.used(r) + task.spec.demand.get(r, 0)) / place.capacity(r)) for r in present]
         if len(fractions) < 2:
             deviation = 0.0

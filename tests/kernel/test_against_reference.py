@@ -45,6 +45,7 @@ SCORERS: list[tuple[Scorer, reference.ScoreRule]] = [
     (scorers.gpu_packing(), reference.gpu_packing),
     (scorers.gpu_clustering(), reference.gpu_clustering),
     (scorers.fewest_taints(), reference.fewest_taints),
+    (scorers.image_locality(), reference.image_locality),
     (scorers.preferred_affinity(), reference.preferred_affinity),
     (scorers.random(), reference.random_score),
 ]

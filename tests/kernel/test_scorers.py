@@ -96,8 +96,8 @@ def test_a_task_that_asks_for_none_of_them_is_not_scored() -> None:
         (("cpu", "fpga", "memory"), {"cpu": 4, "memory": 2}, {"cpu": 4, "memory": 4}, {}, 75),
         # 0.1, 0, 0.4, 0.9: deviation 0.35; one float64 addition after the other (compensated: 64)
         (("cpu", "memory", "a", "b"), {"cpu": 1, "a": 4, "b": 9}, {"cpu": 10, "memory": 10, "a": 10, "b": 10}, {}, 65),
-        # 1, 1, 0, 0: deviation 1/2
-        (("cpu", "memory", "a", "b"), {"cpu": 1, "memory": 1}, {"cpu": 1, "memory": 1, "a": 1, "b": 1}, {}, 50),
+        # 1, 1, and nothing of the others asked for: they do not count
+        (("cpu", "memory", "a", "b"), {"cpu": 1, "memory": 1}, {"cpu": 1, "memory": 1, "a": 1, "b": 1}, {}, 100),
     ],
 )
 def test_balanced(resources, demand, capacity, used, expected) -> None:

@@ -29,6 +29,7 @@ class Cycle:
         state = self.state
         kind = self.kinds.of(task)
         choice = kind.choose(state, task, now, self.seed)
+        state.rotation.advance(choice.visited)
         gpus: tuple[int, ...] = ()
         if choice.row < 0:
             rejection = kind.rejection(state, task, now, self.seed)

@@ -36,11 +36,15 @@ Readers = tuple[list[FilterMemo], list[ScoreMemo], bool]
 
 
 class Choice(NamedTuple):
-    """The outcome of looking at all nodes for one task; ``row`` is -1 when none is feasible."""
+    """The outcome of looking at nodes for one task; ``row`` is -1 when none is feasible.
+
+    ``visited``: how many nodes were looked at, where the policy samples them.
+    """
 
     row: int
     score: float
     feasible: int
+    visited: int = 0
 
 
 class Kind:
@@ -55,6 +59,7 @@ class Kind:
         self.filters = filters
         self.scorers = scorers
         self.tie = policy.tie
+        self.sampling = policy.sampling
         self.free_filters = [f for f in policy.filters if f.depends != "row"]
         self.free_scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
         self.exact = all(scorer.exact for scorer, _ in policy.scorers)
@@ -69,6 +74,12 @@ class Kind:
         self._readers: dict[tuple[int, ...], Readers] = {}
         self._preorder: IntArray | None = None
         """Ranks of the feasible rows for the tie rule `heap`, as long as those and the nodes are the same."""
+        self._started = 0
+        """Where the visit of nodes started when those ranks were worked out."""
+        self._sampled = False
+        """Whether decisions look at some of the nodes only: then nothing is summed up in advance."""
+        self._scores = bool(policy.scorers)
+        self._narrowing = [memo for memo in filters if memo.plugin.narrows and policy.sampling is not None]
         self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
@@ -89,7 +100,9 @@ class Kind:
         """Bring feasible rows and totals up to the state's version."""
         if self._version == state.version:
             return
-        log = state.log
+        log, sampled = state.log, self._wanted(len(state.rotation)) < len(state.rotation)
+        if sampled != self._sampled:
+            self._sampled, self._version = sampled, -1
         try:
             if self._version < 0:
                 self._start(state)
@@ -200,7 +213,7 @@ class Kind:
         if self._bounds_moved(state, flipped, rescored):
             return
         lowest = self._lowest
-        for row in rows:
+        for row in () if self._sampled else rows:
             self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
 
     def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
@@ -224,16 +237,28 @@ class Kind:
     def _find_bounds(self, n: int) -> list[tuple[float, float]]:
         """Smallest and largest raw score over the feasible rows, per scorer (0, 0 where it is not normalised)."""
         feasible = self.feasible[:n]
-        return [
-            bounds(memo.values[:n], feasible, self.count) if memo.normaliser is not None else (0, 0)
-            for memo in self.scorers
-        ]
+        return (
+            []
+            if self._sampled
+            else [
+                bounds(memo.values[:n], feasible, self.count) if memo.normaliser is not None else (0, 0)
+                for memo in self.scorers
+            ]
+        )
 
     def _sum_up_all(self, n: int) -> None:
         for block in blocks(n):
             self._sum_up(block)
 
+    def _wanted(self, nodes: int) -> int:
+        """How many feasible nodes are enough where there are ``nodes``; without scorers the first one will do."""
+        if self.sampling is None:
+            return nodes
+        return self.sampling.wanted(nodes) if self._scores else min(1, nodes)
+
     def _sum_up(self, rows: Rows) -> None:
+        if self._sampled:
+            return
         feasible = self.feasible[rows]
         total = _zeros(len(feasible), self.exact)
         for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
@@ -256,8 +281,13 @@ class Kind:
     def choose(self, state: State, task: Task, now: float, seed: int) -> Choice:
         """Return the best row for ``task``, one of this kind, by exact comparison of all feasible rows."""
         self.refresh(state)
+        if self._sampled or self._narrowing:
+            return self._choose_sampled(state, task, now, seed)
         if (self.free_filters or self.free_scorers) and self._looks_beyond_rows(task):
-            return self._choose_freely(state, task, now, seed)
+            rows = self._freely_feasible(state, task, now, seed)
+            if self.sampling is not None:
+                rows = rows[state.rotation.places(state.columns.rows)[rows].argsort()]
+            return self._choose_among(state, rows, task, now, seed)
         if not self.count:
             return Choice(-1, 0, 0)
         total = self.total[: state.columns.n]
@@ -273,10 +303,27 @@ class Kind:
             scorer.fragment(task) is not None for scorer, _ in self.free_scorers
         )
 
-    def _choose_freely(self, state: State, task: Task, now: float, seed: int) -> Choice:
-        """The same with plugins that look beyond the row: those are asked anew, about the feasible rows only."""
+    def _choose_sampled(self, state: State, task: Task, now: float, seed: int) -> Choice:
+        """The same among the first feasible rows of the visit, as many as the policy wants."""
+        rows = state.rotation.visiting()
+        for memo in self._narrowing:
+            rows = rows[memo.values.take(rows)]
+        feasible = self.feasible
+        if self.free_filters:
+            feasible = np.zeros_like(feasible)
+            feasible[self._freely_feasible(state, task, now, seed)] = True
+        hits = feasible.take(rows).nonzero()[0]
+        wanted = self._wanted(len(rows))
+        visited = len(rows)
+        if len(hits) > wanted:
+            visited = hits.item(wanted)
+            hits = hits[:wanted]
+        choice = self._choose_among(state, rows.take(hits), task, now, seed)
+        return choice._replace(visited=visited)
+
+    def _choose_among(self, state: State, rows: IntArray, task: Task, now: float, seed: int) -> Choice:
+        """The same among some rows. Plugins that look beyond the row are asked anew, about these rows only."""
         columns = state.columns
-        rows = self._freely_feasible(state, task, now, seed)
         if not rows.size:
             return Choice(-1, 0, 0)
         nodes = Nodes(columns, rows, now, seed)
@@ -307,15 +354,18 @@ class Kind:
         if len(best) == 1:
             return best.item(0)
         columns = state.columns
-        if self.tie == "first":
-            return first(best, columns.order)
         if self.tie == "seeded-random":
             return seeded_random(best, columns.name_hash, seed, task.id)
+        order, in_order = columns.order, state.in_order
+        if self.sampling is not None:
+            order, in_order = state.rotation.places(columns.rows), feasible is not None
+        if self.tie == "first":
+            return first(best, order)
         if feasible is not None:
-            return heap(best, preorder(feasible, columns.order, state.in_order))
-        if self._preorder is None:
+            return heap(best, preorder(feasible, order, in_order))
+        if self._preorder is None or self._started != state.rotation.start:
             feasible = self.feasible[: columns.n].nonzero()[0]
-            self._preorder = preorder(feasible, columns.order, state.in_order)
+            self._preorder, self._started = preorder(feasible, order, in_order), state.rotation.start
         return heap(best, self._preorder)
 
     def rejection(self, state: State, task: Task, now: float, seed: int) -> Rejection:

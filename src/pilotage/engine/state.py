@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from pilotage.engine.change_log import ChangeLog
+from pilotage.engine.rotation import Rotation
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.plugin import Group, Plugin
@@ -57,6 +58,7 @@ class State:
         self.placements: dict[str, Placement] = {}
         self.tasks_on: list[dict[str, None]] = []
         self.generation: list[int] = []
+        self.rotation = Rotation()
         self.in_order = True
         """Whether rows stand in the fixed node order (no freed row was used again)."""
         self._free_rows: list[int] = []
@@ -91,8 +93,10 @@ class State:
         self.generation[row] += 1
         self.columns.write_node(row, node, self._next_order)
         self._next_order += 1
+        self.rotation.write(row, node)
         self.nodes[node.name] = node
         self.log.keep = max(self.log.keep, 2 * self.columns.n)
+        self.log.append_all(Group.IMAGES)
         self.log.append(row, _NODE)
         return row
 
@@ -101,6 +105,9 @@ class State:
         self._outside_transaction()
         row = self.row_of(node.name)
         self.columns.write_node(row, node, int(self.columns.order[row]))
+        self.rotation.write(row, node)
+        if node.images != self.nodes[node.name].images:
+            self.log.append_all(Group.IMAGES)
         self.nodes[node.name] = node
         self.log.append(row, _NODE)
         return row
@@ -111,6 +118,8 @@ class State:
         row = self.row_of(name)
         lost = sorted([self.remove(task_id) for task_id in list(self.tasks_on[row])], key=lambda p: p.seq)
         self.columns.clear_row(row)
+        self.rotation.drop(row)
+        self.log.append_all(Group.IMAGES)
         del self.nodes[name]
         self._free_rows.append(row)
         self.log.append(row, _NODE)
@@ -176,7 +185,9 @@ class State:
         used, capacity = c.amounts_of(row)
         for name, amount in task.spec.demand.items():
             i = c.resources.get(name)
-            if amount and name != "gpu" and (i is None or used[i] + amount > capacity[i]):
+            if amount == 0 or name == "gpu" or name in task.spec.uncapped:
+                continue
+            if i is None or used[i] + amount > capacity[i]:
                 raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
         count = c.gpu_count[row]
         if not len(gpus) == len(set(gpus)) == task.spec.gpus or any(

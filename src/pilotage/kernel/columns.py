@@ -12,6 +12,7 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, CodeArray, FloatArray, IntArray, UintArray, longer
 from pilotage.kernel.hashing import name_hash
+from pilotage.kernel.images import Images
 from pilotage.model.amounts import BASE_RESOURCES, WHOLE_GPU
 from pilotage.model.node import Node, Taint
 from pilotage.model.task import HostPort, TaskSpec
@@ -77,6 +78,7 @@ class Columns:
         self.models: Codes[str] = Codes("")
         self.taints: Codes[tuple[Taint, ...]] = Codes(())
         self.label_values: dict[str, Codes[str]] = {}
+        self.images = Images()
         self.ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
         self.workload: Workload | None = None
         self._read_row = -1
@@ -116,6 +118,7 @@ class Columns:
         self._write_gpus(row, node)
         self.taint_set[row] = self.taints.of(node.taints)
         self.cordoned[row] = node.cordoned
+        self.images.write(row, node.images)
         for key in node.labels.keys() - self.labels.keys():
             self.labels[key] = np.zeros(self.rows, np.int64)
             self.label_values[key] = Codes("")
@@ -134,6 +137,7 @@ class Columns:
         for column in (self.gpu_count, self.gpu_model, self.taint_set, self.cordoned, self.alive, self.order):
             column[row] = 0
         self.name_hash[row] = 0
+        self.images.write(row, {})
         for column in self.labels.values():
             column[row] = ABSENT
 

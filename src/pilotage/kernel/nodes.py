@@ -154,6 +154,17 @@ class Nodes:
         mask: BoolArray = self.label(key) == code + 1
         return mask
 
+    def named(self, names: Sequence[str]) -> BoolArray:
+        """Whether each node goes by one of ``names``: bool[n]."""
+        row_of = self.columns.row_of
+        rows = np.array([row_of[name] for name in names if name in row_of], np.int64)
+        if not isinstance(self.rows, slice):
+            among: BoolArray = np.isin(self.rows, rows)
+            return among
+        mask: BoolArray = np.zeros(len(self), np.bool_)
+        mask[rows[(rows >= self.rows.start) & (rows < self.rows.stop)] - self.rows.start] = True
+        return mask
+
     def counts(self, name: str, key: Hashable) -> IntArray:
         """Tasks on each node that a registered counter files under ``key``: int64[n]."""
         return self.of(self.columns.counts(name, key))

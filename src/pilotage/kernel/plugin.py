@@ -31,6 +31,8 @@ class Group(IntEnum):
     PORTS = 3
     WORKLOAD = 4
     """The expected mix of tasks; changes for all rows at once."""
+    IMAGES = 5
+    """Container images, and on how many of the nodes each lies; changes for all rows at once."""
 
 
 _GROUP_OF = {
@@ -43,6 +45,7 @@ _GROUP_OF = {
     "models": Group.NODE,
     "ports": Group.PORTS,
     "workload": Group.WORKLOAD,
+    "images": Group.IMAGES,
 }
 
 
@@ -67,8 +70,9 @@ class Plugin:
     """What filters and scorers share.
 
     ``reads`` names the facts that answers rest on: resources (``"cpu"``), ``"devices"``, ``"labels"``, ``"taints"``,
-    ``"cordon"``, ``"names"``, ``"models"``, ``"ports"``, ``"counts"``, ``"workload"``. ``depends="row"`` promises that
-    the answer for a node rests on its own row only; it is then cached per fragment and refreshed for changed rows.
+    ``"cordon"``, ``"names"``, ``"models"``, ``"ports"``, ``"images"``, ``"counts"``, ``"workload"``.
+    ``depends="row"`` promises that the answer for a node rests on its own row only; it is then cached per fragment
+    and refreshed for changed rows.
     """
 
     name: str
@@ -90,9 +94,13 @@ class Plugin:
 
 
 class Filter(Plugin):
-    """Says yes or no per node. ``cures`` names the changes that may turn its no into a yes."""
+    """Says yes or no per node. ``cures`` names the changes that may turn its no into a yes.
+
+    ``narrows``: nodes that it refuses are not even looked at (they count for no sample of nodes); must come first.
+    """
 
     cures: Cure = Cure.ANYTHING
+    narrows: bool = False
     reason: str = ""
 
     def mask(self, fragment: Any, nodes: Nodes) -> BoolArray:

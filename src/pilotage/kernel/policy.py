@@ -9,6 +9,7 @@ from pilotage.kernel.functions import code_digest, located
 from pilotage.kernel.plugin import LARGEST_WEIGHT, DeviceRule, Filter, Scorer
 from pilotage.kernel.plugins.capacity import Capacity
 from pilotage.kernel.plugins.gpu_fit import GpuFit
+from pilotage.kernel.sampling import Sampling
 from pilotage.kernel.ties import TIES, Tie
 from pilotage.model.errors import InvalidInput
 from pilotage.model.task import Task
@@ -29,9 +30,10 @@ class Policy:
     are always there, named or not: no policy can put more on a node than it holds. A node's score is the sum of
     weight x normalised score; the best feasible node wins, ties go by ``tie``: ``first`` (a fixed node order),
     ``heap`` (kube-scheduler 1.35) or ``seeded-random``. ``order`` gives a task's place in the queue (smaller is
-    earlier, equal keys by submission). ``mix`` says where plugins that look at the mix of tasks have it from: ``told``
-    by `WorkloadExpected` (and learned from what arrives as long as nobody tells), or always ``learned``. Raises
-    `InvalidInput` naming what can not be used.
+    earlier, equal keys by submission). With ``sampling`` not all nodes are looked at, and their fixed order is that of
+    the visit. ``mix`` says where plugins that look at the mix of tasks have it from: ``told`` by `WorkloadExpected`
+    (and learned from what arrives as long as nobody tells), or always ``learned``. Raises `InvalidInput` naming what
+    can not be used.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Policy:
         order: QueueOrder = by_priority,
         devices: DeviceRule | None = None,
         mix: Mix = "told",
+        sampling: Sampling | None = None,
         name: str = "",
     ) -> None:
         for i, item in enumerate(filters):
@@ -56,6 +59,8 @@ class Policy:
             raise InvalidInput("mix", f"must be told or learned, got {mix!r}")
         if not callable(order):
             raise InvalidInput("order", f"must be a function of a task, got {order!r}")
+        if sampling is not None and not isinstance(sampling, Sampling):
+            raise InvalidInput("sampling", f"is not a Sampling but {_what(sampling)}")
         if devices is not None and not isinstance(devices, DeviceRule):
             raise InvalidInput("devices", f"is not a device rule but {_what(devices)}")
         self.filters = (*filters, *(f for f in (Capacity(), GpuFit()) if not any(type(f) is type(g) for g in filters)))
@@ -65,6 +70,7 @@ class Policy:
         self._order_name = _named(order)
         self.devices = devices or tightest
         self.mix: Mix = mix
+        self.sampling = sampling
         self.name = name or "policy"
 
     def __repr__(self) -> str:
@@ -72,6 +78,8 @@ class Policy:
         scorers = ", ".join(f"{weight} x {item!r}" for item, weight in self.scorers)
         rest = f"tie={self.tie}, order={self._order_name}, {self.devices!r}"
         rest += ", mix=learned" if self.mix == "learned" else ""
+        if self.sampling is not None:
+            rest += f", {self.sampling!r}"
         return f"Policy(filters=[{filters}], scorers=[{scorers}], {rest})"
 
     @property

@@ -14,6 +14,7 @@ from pilotage.kernel.plugins.fgd import FragmentationDescent
 from pilotage.kernel.plugins.gpu_clustering import GpuClustering
 from pilotage.kernel.plugins.gpu_packing import GpuPacking
 from pilotage.kernel.plugins.group import PreferGroup
+from pilotage.kernel.plugins.image_locality import ImageLocality
 from pilotage.kernel.plugins.random_choice import RandomScore
 from pilotage.kernel.plugins.shape import Shape
 from pilotage.kernel.plugins.taints import FewestTaints
@@ -94,6 +95,11 @@ def worth_and_stranding() -> Scorer:
 def fewest_taints() -> Scorer:
     """Prefer nodes with the fewest PreferNoSchedule taints that the task does not tolerate."""
     return FewestTaints()
+
+
+def image_locality() -> Scorer:
+    """Prefer nodes where the task's container images lie already."""
+    return ImageLocality()
 
 
 def preferred_affinity() -> Scorer:

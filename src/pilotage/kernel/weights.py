@@ -8,7 +8,13 @@ Pairs = tuple[tuple[str, int], ...]
 Demanded = tuple[tuple[str, int, int], ...]
 """(resource, amount asked for, its weight or norm)."""
 
-ALWAYS_COUNTED = ("cpu", "memory")
+NOMINAL = {"cpu": "cpu.nominal", "memory": "memory.nominal"}
+"""Stand-ins for resources whose use is scored otherwise than it is limited: never refused (`TaskSpec.uncapped`).
+
+kube-scheduler scores a container that asks for no CPU or memory as if it asked for a little.
+"""
+
+ALWAYS_COUNTED = frozenset({"cpu", "memory", "ephemeral-storage", *NOMINAL.values()})
 """These weigh for every task; another resource only for tasks that ask for it (kube-scheduler's rule)."""
 
 
@@ -18,5 +24,9 @@ def demanded(pairs: Pairs, task: Task) -> Demanded:
 
 
 def counted(pairs: Pairs, task: Task) -> Demanded | None:
-    """Return the pairs that count for ``task``, with its amounts, or None if none does."""
-    return tuple(p for p in demanded(pairs, task) if p[1] or p[0] in ALWAYS_COUNTED) or None
+    """Return the pairs that count for ``task``, with what is scored as its amounts, or None if none does."""
+    scored = task.spec.scored
+    asked = demanded(pairs, task)
+    if scored:
+        asked = tuple((resource, scored.get(resource, amount), number) for resource, amount, number in asked)
+    return tuple(p for p in asked if p[1] or p[0] in ALWAYS_COUNTED) or None

@@ -45,6 +45,7 @@ class Node(Struct, frozen=True, kw_only=True):
 
     ``capacity`` holds what tasks may use, in base units. ``tasks`` (how many tasks at once) is unlimited unless
     named; ``gpu`` is derived from ``gpus`` and must not be named. All GPUs of a node are of one ``gpu_model``.
+    ``images``: names of the container images that lie there, with their size in bytes.
     Raises `InvalidInput` naming the field when a value can not be used.
     """
 
@@ -55,6 +56,7 @@ class Node(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = immutabledict()
     taints: tuple[Taint, ...] = ()
     cordoned: bool = False
+    images: Mapping[str, int] = immutabledict()
 
     def __post_init__(self) -> None:
         checked_name("name", self.name)
@@ -66,6 +68,7 @@ class Node(Struct, frozen=True, kw_only=True):
         force_setattr(self, "capacity", checked_amounts("capacity", amounts))
         force_setattr(self, "labels", checked_labels("labels", self.labels))
         force_setattr(self, "taints", checked_tuple("taints", self.taints, Taint))
+        force_setattr(self, "images", checked_amounts("images", self.images))
 
 
 def checked_labels(field: str, labels: Mapping[str, Any]) -> immutabledict[str, str]:

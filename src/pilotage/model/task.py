@@ -32,12 +32,26 @@ class Toleration(Struct, frozen=True, cache_hash=True):
 
 
 class Term(Struct, frozen=True, cache_hash=True):
-    """Expressions that must all hold; an empty term matches no node."""
+    """Expressions that must all hold, and names of which the node must have one; an empty term matches no node.
 
-    expressions: tuple[Expression, ...]
+    ``names`` and ``other_names`` speak of the node's own name: it must be among the first (None: any will do) and
+    must not be among the second.
+    """
+
+    expressions: tuple[Expression, ...] = ()
+    names: tuple[str, ...] | None = None
+    other_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         force_setattr(self, "expressions", checked_tuple("term.expressions", self.expressions, Expression))
+        if self.names is not None:
+            force_setattr(self, "names", checked_tuple("term.names", self.names, str))
+        force_setattr(self, "other_names", checked_tuple("term.other_names", self.other_names, str))
+
+    @property
+    def empty(self) -> bool:
+        """Whether the term asks for nothing, and so matches nothing."""
+        return not self.expressions and self.names is None and not self.other_names
 
 
 class Preference(Struct, frozen=True, cache_hash=True):
@@ -70,6 +84,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
     nothing, an empty tuple matches no node. ``company`` and ``no_company`` must, or must not, be in the node's domain;
     all of ``company`` must be met by the same tasks; ``group`` has one rule for all its members. In
     ``demand``, ``gpu`` and ``tasks`` are derived and must not be named.
+    Resources in ``uncapped`` are counted on the node but never refused: somebody else watches over them, or only
+    scorers read them. ``scored`` holds what scorers of allocation take as the task's own amounts where that is not
+    its demand. ``images`` names the image of each container.
     Raises `InvalidInput` naming the field when a value can not be used.
     """
 
@@ -88,6 +105,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
     no_company: tuple[Company, ...] = ()
     preferred_company: tuple[PreferredCompany, ...] = ()
     group: Group | None = None
+    uncapped: tuple[str, ...] = ()
+    scored: Amounts = immutabledict()
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         checked_amount("gpus", self.gpus, at_most=MAX_GPUS)
@@ -116,6 +136,9 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
         for wanted in self.company:
             if wanted in self.no_company:
                 raise InvalidInput("no_company", f"asks to be without what company asks for, on {wanted.key!r}")
+        force_setattr(self, "uncapped", tuple(sorted(set(checked_tuple("uncapped", self.uncapped, str)))))
+        force_setattr(self, "scored", checked_amounts("scored", self.scored))
+        force_setattr(self, "images", checked_tuple("images", self.images, str))
         if self.node_affinity is not None:
             force_setattr(self, "node_affinity", checked_tuple("node_affinity", self.node_affinity, Term))
 

@@ -52,6 +52,9 @@ _PORTS = tuple(
     for address in ("0.0.0.0", "10.0.0.1", "10.0.0.2")
 )
 
+_IMAGES = {"small": 2**20, "base:1": 300 * 2**20, "app:2": 999 * 2**20, "model": 5 * 2**30}
+"""Names and sizes: an image is of one size wherever it lies."""
+
 
 def _few(values: Sequence[T], most: int) -> SearchStrategy[tuple[T, ...]]:
     return st.lists(st.sampled_from(values), max_size=most, unique=True).map(tuple)
@@ -89,6 +92,7 @@ def nodes(draw: DrawFn, names: SearchStrategy[str] = _NAMES, max_gpus: int = 4) 
         labels=draw(_LABELS),
         taints=draw(_seldom(_few(_TAINTS, 3))),
         cordoned=draw(st.integers(0, 9)) == 0,
+        images={name: _IMAGES[name] for name in draw(_seldom(_few(tuple(_IMAGES), 3)))},
     )
 
 
@@ -104,7 +108,13 @@ def _expressions() -> Iterator[Expression]:
             yield Expression(key, Operator.NOT_IN, values[i : i + 2])
 
 
-_TERMS = _few(tuple(_expressions()), 3).map(Term)
+_NAMES_SEVERAL = _few(NODE_NAMES[:6], 3)
+_TERMS = st.builds(
+    Term,
+    _few(tuple(_expressions()), 3),
+    st.one_of(st.none(), st.none(), st.none(), _NAMES_SEVERAL),
+    _seldom(_NAMES_SEVERAL),
+)
 _PREFERENCES = st.lists(st.builds(Preference, st.sampled_from((0, 1, 7, 100)), _TERMS), max_size=3).map(tuple)
 _AFFINITY = st.lists(_TERMS, max_size=2).map(tuple)
 
@@ -125,6 +135,9 @@ def specs(draw: DrawFn, max_gpus: int = 3) -> TaskSpec:
         preferences=draw(_seldom(_PREFERENCES)),
         tolerations=draw(_seldom(_few(_TOLERATIONS, 3))),
         ports=draw(_seldom(_few(_PORTS, 2))),
+        uncapped=draw(_seldom(st.just(("fpga",)))),
+        scored=draw(st.sampled_from(({}, {}, {}, {"cpu": 250, "fpga": 1}))),
+        images=draw(_seldom(st.lists(st.sampled_from((*_IMAGES, "unknown")), max_size=3).map(tuple))),
     )
 
 

@@ -22,7 +22,7 @@ class NodeAffinity(Filter):
     """All of the node selector and at least one required term match the node's labels."""
 
     name = "node-affinity"
-    reads = ("labels",)
+    reads = ("labels", "names")
     cures = Cure.LABELS
     reason = "node(s) didn't match the task's node affinity/selector"
 
@@ -33,16 +33,7 @@ class NodeAffinity(Filter):
         return tuple(spec.node_selector.items()), spec.node_affinity
 
     def mask(self, fragment: Required, nodes: Nodes) -> BoolArray:
-        selector, terms = fragment
-        mask: BoolArray = np.ones(len(nodes), np.bool_)
-        for key, value in selector:
-            mask &= nodes.has_label(key, value)
-        if terms is not None:
-            any_term: BoolArray = np.zeros(len(nodes), np.bool_)
-            for term in terms:
-                any_term |= _matches(term, nodes)
-            mask &= any_term
-        return mask
+        return _required(fragment, nodes)
 
     def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
         selector, terms = fragment
@@ -52,16 +43,70 @@ class NodeAffinity(Filter):
 
 
 @dataclass(frozen=True)
+class EnforcedAffinity(Filter):
+    """At least one of the terms that the operator demands of every task's node matches."""
+
+    terms: tuple[Term, ...]
+
+    name = "enforced-affinity"
+    reads = ("labels", "names")
+    cures = Cure.LABELS
+    reason = "node(s) didn't match scheduler-enforced node affinity"
+
+    def fragment(self, task: Task) -> Required:
+        return (), self.terms
+
+    def mask(self, fragment: Required, nodes: Nodes) -> BoolArray:
+        return _required(fragment, nodes)
+
+    def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
+        return any(_matches_row(term, columns, row) for term in self.terms)
+
+
+@dataclass(frozen=True)
+class PinnedNodes(Filter):
+    """Where every required term names its nodes, only those are looked at (kube-scheduler's PreFilter result)."""
+
+    name = "pinned-nodes"
+    reads = ("names",)
+    cures = Cure.NODE_ADDED
+    reason = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+    narrows = True
+
+    def fragment(self, task: Task) -> tuple[str, ...] | None:
+        terms = task.spec.node_affinity
+        if not terms or any(term.names is None for term in terms):
+            return None
+        return tuple(sorted({name for term in terms for name in term.names or ()}))
+
+    def mask(self, fragment: tuple[str, ...], nodes: Nodes) -> BoolArray:
+        return nodes.named(fragment)
+
+    def mask_row(self, fragment: tuple[str, ...], columns: Columns, row: int) -> bool:
+        return columns.names[row] in fragment
+
+    def why(self, fragment: tuple[str, ...], nodes: Nodes) -> dict[str, int]:
+        """Tells names that contradict each other from names of other nodes."""
+        return {self.reason if fragment else "pod affinity terms conflict": len(nodes)}
+
+
+@dataclass(frozen=True)
 class PreferredAffinity(Scorer):
-    """Sum of the weights of the preferred terms that match (kube-scheduler's NodeAffinity score)."""
+    """Sum of the weights of the preferred terms that match (kube-scheduler's NodeAffinity score).
+
+    ``added`` are preferences of every task.
+    """
+
+    added: tuple[Preference, ...] = ()
 
     name = "preferred-affinity"
-    reads = ("labels",)
+    reads = ("labels", "names")
     normaliser = ByMaximum()
     bits = 32
 
     def fragment(self, task: Task) -> tuple[Preference, ...] | None:
-        return tuple(p for p in task.spec.preferences if p.weight and p.term.expressions) or None
+        wanted = (*task.spec.preferences, *self.added)
+        return tuple(p for p in wanted if p.weight and not p.term.empty) or None
 
     def score(self, fragment: tuple[Preference, ...], nodes: Nodes) -> IntArray:
         first, *others = fragment
@@ -74,12 +119,30 @@ class PreferredAffinity(Scorer):
         return sum(p.weight for p in fragment if _matches_row(p.term, columns, row))
 
 
+def _required(fragment: Required, nodes: Nodes) -> BoolArray:
+    selector, terms = fragment
+    mask: BoolArray = np.ones(len(nodes), np.bool_)
+    for key, value in selector:
+        mask &= nodes.has_label(key, value)
+    if terms is not None:
+        any_term: BoolArray = np.zeros(len(nodes), np.bool_)
+        for term in terms:
+            any_term |= _matches(term, nodes)
+        mask &= any_term
+    return mask
+
+
 def _matches(term: Term, nodes: Nodes) -> BoolArray:
-    if not term.expressions:
+    if term.empty:
         return np.zeros(len(nodes), np.bool_)
-    mask = _holds(term.expressions[0], nodes)
-    for expression in term.expressions[1:]:
-        mask &= _holds(expression, nodes)
+    masks = [_holds(expression, nodes) for expression in term.expressions]
+    if term.names is not None:
+        masks.append(nodes.named(term.names))
+    if term.other_names:
+        masks.append(~nodes.named(term.other_names))
+    mask, *others = masks
+    for other in others:
+        mask &= other
     return mask
 
 
@@ -101,8 +164,14 @@ def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
     return mask
 
 
+def _named(term: Term, name: str) -> bool:
+    return (term.names is None or name in term.names) and name not in term.other_names
+
+
 def _matches_row(term: Term, columns: Columns, row: int) -> bool:
-    return bool(term.expressions) and all(e.holds(_label(columns, e.key, row)) for e in term.expressions)
+    if term.empty or not _named(term, columns.names[row]):
+        return False
+    return all(e.holds(_label(columns, e.key, row)) for e in term.expressions)
 
 
 def _label(columns: Columns, key: str, row: int) -> str | None:

@@ -10,6 +10,7 @@ from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MAX_SCORE
 from pilotage.kernel.plugin import Scorer
+from pilotage.kernel.weights import ALWAYS_COUNTED
 from pilotage.model.task import Task
 
 Fragment = tuple[tuple[str, int], ...]
@@ -21,7 +22,8 @@ class Balanced(Scorer):
 
     A fraction is min(1, requested / capacity), resources with capacity 0 left out; the deviation of two fractions is
     half their difference, of more the population standard deviation, of fewer 0. float64, basic operations in a
-    fixed order. A task that asks for none of the resources is not scored.
+    fixed order. Another resource than CPU, memory and ephemeral storage counts only for tasks that ask for it; a task
+    that asks for none of the resources is not scored.
     """
 
     resources: tuple[str, ...] = ("cpu", "memory")
@@ -35,7 +37,9 @@ class Balanced(Scorer):
 
     def fragment(self, task: Task) -> Fragment | None:
         asked = tuple((r, task.spec.demand.get(r, 0)) for r in self.resources)
-        return asked if any(amount for _, amount in asked) else None
+        if not any(amount for _, amount in asked):
+            return None
+        return tuple((r, amount) for r, amount in asked if amount or r in ALWAYS_COUNTED)
 
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         c = nodes.columns

@@ -23,7 +23,10 @@ class Capacity(Filter):
     cures = Cure.CAPACITY | Cure.TASK_LEFT
 
     def fragment(self, task: Task) -> Fragment:
-        return tuple((name, amount) for name, amount in task.spec.demand.items() if amount and name != "gpu")
+        spec = task.spec
+        return tuple(
+            (n, amount) for n, amount in spec.demand.items() if amount and n != "gpu" and n not in spec.uncapped
+        )
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
         fits: BoolArray = np.ones(len(nodes), np.bool_)
