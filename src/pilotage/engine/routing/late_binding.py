@@ -1,0 +1,290 @@
+"""The strategy `pilotage`: one queue per model, predicted run times with their uncertainty, late binding."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from itertools import count
+
+from pilotage.engine.routing.orders import THETA, Order, queue_key
+from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, outlook, plan
+from pilotage.engine.routing.pool import Bound, Pool, Row
+from pilotage.engine.routing.ports import Forecaster
+from pilotage.engine.routing.run_time import RunTime
+from pilotage.model.routing import Assignment, Instance, RoutedTask
+
+AHEAD = 2.0
+"""A slot may be given a task ahead if it is expected to be free within so many times the time to the next news."""
+
+_Key = tuple[float, float, int, str]
+
+
+class _Waiting:
+    """A waiting task, and its predicted run times per column as of a version of forecasts and pool."""
+
+    __slots__ = ("key", "means_s", "run_times", "task", "version")
+
+    def __init__(self, task: RoutedTask, key: _Key) -> None:
+        self.task = task
+        self.key = key
+        self.version = (-1, -1)
+        self.run_times: list[RunTime] = []
+        self.means_s: list[float] = []
+
+
+class _Queue:
+    """One model: waiting tasks in planning order, instances, and whether anything changed since the last plan."""
+
+    def __init__(self) -> None:
+        self.keys: list[_Key] = []
+        self.pool = Pool()
+        self.dirty = False
+
+
+class LateBinding:
+    """A `Strategy` around the decider `plan`; see `pilotage.engine.taskqueue.strategy` for what calls it when.
+
+    ``report_s``: instances are heard of only so often (0: they say at once when a task ends); then slots are given
+    tasks ahead of time, so that they do not idle unheard.
+    """
+
+    name = "pilotage"
+    late = True
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        *,
+        order: Order = "priority",
+        theta: float = THETA,
+        weight: float = WEIGHT,
+        window: int = WINDOW,
+        report_s: float = 0.0,
+    ) -> None:
+        self._forecaster = forecaster
+        self._order = order
+        self._theta = theta
+        self._weight = weight
+        self._window = window
+        self._report_s = report_s
+        self._queues: dict[str, _Queue] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._model_of: dict[str, str] = {}  # instance id -> model
+        self._on: dict[str, str] = {}  # task id -> instance id
+        self._numbers = count()
+        self._now = 0.0
+
+    # ------------------------------------------------------------------ instances
+
+    def instance_changed(self, instance: Instance, now: float) -> None:
+        """Keep the tasks on it; an instance that runs another model now takes them along."""
+        known = self._model_of.get(instance.id)
+        if known is not None and known != instance.model:
+            row = self._queues[known].pool.rows.pop(instance.id)
+            queue = self._queue(instance.model)
+            queue.pool.change(instance, now)
+            queue.pool.rows[instance.id].tasks = row.tasks
+        else:
+            queue = self._queue(instance.model)
+            queue.pool.change(instance, now)
+        self._model_of[instance.id] = instance.model
+        queue.dirty = True
+
+    def instance_removed(self, instance_id: str, now: float) -> None:
+        """Forget it, and what was learned of its speed."""
+        model = self._model_of.pop(instance_id, None)
+        if model is not None:
+            queue = self._queues[model]
+            for task_id in queue.pool.rows.pop(instance_id).tasks:
+                del self._on[task_id]
+            self._forecaster.forget(instance_id)
+            self._tidy(model)
+
+    def reported(self, instance_id: str, now: float) -> None:
+        """The instance was heard of: what it said was told by `started` and `left`."""
+        model = self._model_of[instance_id]
+        self._queues[model].pool.rows[instance_id].heard_s = now
+        self._queues[model].dirty = True
+
+    # ------------------------------------------------------------------ tasks
+
+    def submitted(self, task: RoutedTask, now: float) -> None:
+        """Queue it by the order in effect."""
+        first, second = queue_key(self._order, task)
+        waiting = _Waiting(task, (first, second, next(self._numbers), task.id))
+        self._waiting[task.id] = waiting
+        queue = self._queue(task.model)
+        insort(queue.keys, waiting.key)
+        queue.dirty = True
+
+    def withdrawn(self, task_id: str, now: float) -> None:
+        """Take it out of the queue."""
+        waiting = self._waiting.pop(task_id, None)
+        if waiting is not None:
+            keys = self._queues[waiting.task.model].keys
+            del keys[bisect_left(keys, waiting.key)]
+            self._tidy(waiting.task.model)
+
+    def placed(self, task: RoutedTask, instance_id: str, started_s: float | None, now: float) -> None:
+        """Book a task that is on an instance already."""
+        row = self._queues[self._model_of[instance_id]].pool.rows[instance_id]
+        run_time = self._forecaster.forecast(task.model, task.metadata, row.instance.platform)
+        row.tasks[task.id] = Bound(task, run_time, started_s)
+        self._on[task.id] = instance_id
+        row.start_next(now)
+
+    def started(self, task_id: str, now: float) -> None:
+        """Its age counts from here."""
+        row = self._row_of(task_id)
+        if row is not None:
+            row.tasks[task_id].started_s = now
+
+    def left(self, task_id: str, run_s: float | None, now: float) -> None:
+        """Free its slot, and learn from it if it ran to its end."""
+        row = self._row_of(task_id)
+        if row is None:
+            return
+        del self._on[task_id]
+        bound = row.tasks.pop(task_id)
+        row.start_next(now)
+        self._queues[row.instance.model].dirty = True
+        if run_s is not None and run_s > 0:
+            task, instance = bound.task, row.instance
+            self._forecaster.observe(task.model, task.metadata, instance.platform, instance.id, run_s)
+
+    # ------------------------------------------------------------------ decisions
+
+    def decide(self, now: float) -> list[Assignment]:
+        """Plan every model in which something changed, and start what the plan starts now."""
+        self._now = now
+        made: list[Assignment] = []
+        for queue in self._queues.values():
+            if queue.dirty:
+                queue.dirty = False
+                if queue.keys and (self._report_s or queue.pool.has_room()):
+                    made += self._plan(queue, now)
+        return made
+
+    def planned(self, task_id: str) -> Assignment | None:
+        """Where a waiting task would go, if nothing new happened; None beyond the window and without an instance.
+
+        The instant is that of the latest decision.
+        """
+        waiting = self._waiting.get(task_id)
+        if waiting is None:
+            return None
+        queue = self._queues[waiting.task.model]
+        now = self._now
+        rows, lanes, window, run_s = self._view(queue, now)
+        if waiting not in window or not lanes:
+            return None
+        start = outlook(run_s, lanes, self._weight)[window.index(waiting)]
+        return Assignment(task_id, rows[start.row].instance.id, now + start.wait_s + start.run_s, "planned")
+
+    def odds(self, task: RoutedTask, now: float) -> float:
+        """Return the probability that a task that is not submitted yet is done by its deadline; 1 without one."""
+        if task.deadline_s is None:
+            return 1.0
+        queue = self._queues.get(task.model)
+        if queue is None or not queue.pool.rows:
+            return 1.0  # nothing is known of its instances yet
+        rows, lanes, _, run_s = self._view(queue, now, everything=True)
+        if not lanes:
+            return 1.0
+        platforms = queue.pool.platforms
+        run_times = [self._forecaster.forecast(task.model, task.metadata, each) for each in platforms]
+        first, second = queue_key(self._order, task)
+        ahead = bisect_left(queue.keys, (first, second, next(self._numbers), task.id))
+        mine = [each.mean_s for each in run_times]
+        start = outlook([*run_s[:ahead], mine], lanes, self._weight)[-1]
+        row = rows[start.row]
+        factor = self._forecaster.factor(row.instance.id)
+        return run_times[row.column].within((task.deadline_s - now - start.wait_s) / factor)
+
+    def _plan(self, queue: _Queue, now: float) -> list[Assignment]:
+        rows, lanes, window, run_s = self._view(queue, now)
+        if not lanes:
+            return []
+        horizon_s = None
+        if self._report_s:
+            horizon_s = [AHEAD * max(0.0, row.heard_s + self._report_s - now) for row in rows]
+        firsts = [(lane, min(lane.slots)) for lane in lanes]
+        starts = plan(
+            run_s,
+            lanes,
+            weight=self._weight,
+            horizon_s=horizon_s,
+            pick=self._aged_key(window) if self._order == "aged" else None,
+            banned=_banned(window, rows),
+        )
+        made = []
+        for start in starts:
+            waiting, row = window[start.position], rows[start.row]
+            self._bind(queue, waiting, row, now)
+            times = run_s[start.position]
+            scores = tuple(
+                (rows[slot[2]].instance.id, slot[0] + lane.factor * times[lane.column]) for lane, slot in firsts
+            )
+            end_s = now + start.wait_s + start.run_s
+            made.append(Assignment(waiting.task.id, row.instance.id, end_s, "expected end in s, per speed", scores))
+        return made
+
+    def _view(
+        self, queue: _Queue, now: float, *, everything: bool = False
+    ) -> tuple[list[Row], list[Lane], list[_Waiting], list[list[float]]]:
+        """Return rows, lanes (fastest first), the window, and its predicted run times."""
+        rows, lanes = queue.pool.lanes(self._forecaster, now)
+        slots = sum(len(lane.slots) for lane in lanes)
+        length = len(queue.keys) if everything else max(self._window, slots)
+        window = [self._waiting[key[3]] for key in queue.keys[:length]]
+        run_s = [self._means_s(each, queue.pool) for each in window]
+        if run_s:
+            lanes.sort(key=lambda lane: lane.factor * sum(times[lane.column] for times in run_s))
+        return rows, lanes, window, run_s
+
+    def _means_s(self, waiting: _Waiting, pool: Pool) -> list[float]:
+        version = (self._forecaster.version, len(pool.platforms))
+        if waiting.version != version:
+            task = waiting.task
+            waiting.run_times = [self._forecaster.forecast(task.model, task.metadata, each) for each in pool.platforms]
+            waiting.means_s = [each.mean_s for each in waiting.run_times]
+            waiting.version = version
+        return waiting.means_s
+
+    def _aged_key(self, window: list[_Waiting]) -> Callable[[int], float]:
+        return lambda position: window[position].task.arrival_s + self._theta * min(window[position].means_s)
+
+    def _bind(self, queue: _Queue, waiting: _Waiting, row: Row, now: float) -> None:
+        task = waiting.task
+        del self._waiting[task.id]
+        del queue.keys[bisect_left(queue.keys, waiting.key)]
+        runs_now = len(row.tasks) < row.instance.slots
+        row.tasks[task.id] = Bound(task, waiting.run_times[row.column], now if runs_now else None)
+        self._on[task.id] = row.instance.id
+
+    # ------------------------------------------------------------------ books
+
+    def _queue(self, model: str) -> _Queue:
+        queue = self._queues.get(model)
+        if queue is None:
+            queue = self._queues[model] = _Queue()
+        return queue
+
+    def _row_of(self, task_id: str) -> Row | None:
+        instance_id = self._on.get(task_id)
+        return None if instance_id is None else self._queues[self._model_of[instance_id]].pool.rows[instance_id]
+
+    def _tidy(self, model: str) -> None:
+        """Names of models come from outside: keep none that nobody uses."""
+        queue = self._queues[model]
+        if not queue.keys and not queue.pool.rows:
+            del self._queues[model]
+
+
+def _banned(window: list[_Waiting], rows: list[Row]) -> set[tuple[int, int]]:
+    """Pairs of a task and an instance that refused or lost it, unless it was everywhere already."""
+    banned: set[tuple[int, int]] = set()
+    for position, waiting in enumerate(window):
+        if waiting.task.avoid:
+            bad = {(position, at) for at, row in enumerate(rows) if row.instance.id in waiting.task.avoid}
+            if len(bad) < len(rows):
+                banned |= bad
+    return banned

@@ -1,0 +1,139 @@
+"""The decider `plan`: which waiting tasks start now, on which slots, and which had better wait.
+
+Every waiting task, in order, is given in thought to the slot where (time until the slot is free) + ``weight`` x (its
+run time there) is least, busy slots included, and the slot is taken for that long. A task whose slot is free starts;
+all others stay unbound and are planned afresh at the next event.
+
+``weight`` is the price of running against waiting. With 1 a task looks at its own end only, and queues up for fast
+instances while slow ones idle. Time in a queue delays others too: with 1/2, an idle slower slot is taken sooner. That
+is the whole treatment of externality, and it matters most with many slots an instance (docs/routing.md has figures).
+
+A slot that is not free yet can be given a task ahead of time where news of it comes late: see ``horizon_s``.
+"""
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from heapq import heapify, heapreplace
+from math import inf
+from typing import NamedTuple
+
+WEIGHT = 0.5
+WINDOW = 32
+
+
+class Lane(NamedTuple):
+    """Slots of equal speed: the column of the run times that holds for them, and a factor on top of it.
+
+    ``slots``: (seconds until free, tasks on the instance, row of the instance) of every slot.
+    """
+
+    column: int
+    factor: float
+    slots: list[tuple[float, int, int]]
+
+
+class Start(NamedTuple):
+    """The task at ``position`` of the window goes to the instance ``row``, expected to start in ``wait_s``."""
+
+    position: int
+    row: int
+    wait_s: float
+    run_s: float
+
+
+def plan(
+    run_s: Sequence[Sequence[float]],
+    lanes: Sequence[Lane],
+    *,
+    weight: float = WEIGHT,
+    horizon_s: Sequence[float] | None = None,
+    pick: Callable[[int], float] | None = None,
+    banned: Container[tuple[int, int]] = (),
+) -> list[Start]:
+    """Return which tasks of the window start now.
+
+    ``run_s[i][c]``: predicted run time in seconds of the task at position i (in planning order) on column c.
+    ``horizon_s[row]``: seconds until the next news of an instance if it says nothing before; a slot expected to be free
+    within that time may be given its next task now. None: news comes at once, only free slots are given tasks.
+    ``pick``: a key per position; of the tasks that may start on a slot, the one of least key does. None: the first.
+    ``banned``: (position, row) pairs that must not come together: a task does not go back to where it failed.
+
+    Lanes are served in order: put the fastest first. Cost: (lanes + starts) x window x lanes, and the number of slots.
+    """
+    left = list(range(len(run_s)))
+    starts: list[Start] = []
+    for lane in lanes:
+        heapify(lane.slots)
+    for lane in lanes:
+        while left and lane.slots:
+            wait_s, busy, row = lane.slots[0]
+            if wait_s > (0.0 if horizon_s is None else horizon_s[row]):
+                break
+            position = _choose(run_s, lanes, lane, left, weight, pick, banned)
+            if position < 0:
+                break
+            own_s = lane.factor * run_s[position][lane.column]
+            starts.append(Start(position, row, wait_s, own_s))
+            left.remove(position)
+            heapreplace(lane.slots, (wait_s + own_s, busy + 1, row))
+    return starts
+
+
+def outlook(run_s: Sequence[Sequence[float]], lanes: Sequence[Lane], weight: float = WEIGHT) -> list[Start]:
+    """Return where each task of the window would go, and when, if nothing new happened; `plan` has its arguments."""
+    for lane in lanes:
+        heapify(lane.slots)
+    return [start for _, start in _walk(run_s, lanes, range(len(run_s)), weight)]
+
+
+def _choose(
+    run_s: Sequence[Sequence[float]],
+    lanes: Sequence[Lane],
+    own: Lane,
+    left: Sequence[int],
+    weight: float,
+    pick: Callable[[int], float] | None,
+    banned: Container[tuple[int, int]],
+) -> int:
+    """Return the task that should start on the first slot of the lane ``own``, -1 if none should.
+
+    A task should if no other slot would serve it at less cost, when all tasks before it are planned on the others.
+    """
+    wait_s, _, row = own.slots[0]
+    weighted, column = weight * own.factor, own.column
+    others = [lane._replace(slots=list(lane.slots)) for lane in lanes if lane is not own and lane.slots]
+    if len(own.slots) > 1:
+        rest = own.slots[1:]
+        heapify(rest)
+        others.append(own._replace(slots=rest))
+    best_key, chosen = 0.0, -1
+    for cost, start in _walk(run_s, others, left, weight):
+        position = start.position
+        if wait_s + weighted * run_s[position][column] <= cost and (position, row) not in banned:
+            if pick is None:
+                return position
+            key = pick(position)
+            if chosen < 0 or key < best_key:
+                best_key, chosen = key, position
+    return chosen
+
+
+def _walk(
+    run_s: Sequence[Sequence[float]], lanes: Sequence[Lane], positions: Sequence[int], weight: float
+) -> Iterator[tuple[float, Start]]:
+    """Plan tasks one by one on lanes whose slots are heaps, which it changes; yield the cost and the place of each."""
+    if not lanes:
+        yield from ((inf, Start(position, -1, inf, 0.0)) for position in positions)
+        return
+    priced = [(lane.column, weight * lane.factor, lane.factor, lane.slots) for lane in lanes]
+    for position in positions:
+        times = run_s[position]
+        least, there = inf, priced[0]
+        for each in priced:
+            cost = each[3][0][0] + each[1] * times[each[0]]
+            if cost < least:
+                least, there = cost, each
+        column, _, factor, slots = there
+        wait_s, busy, row = slots[0]
+        own_s = factor * times[column]
+        heapreplace(slots, (wait_s + own_s, busy, row))
+        yield least, Start(position, row, wait_s, own_s)

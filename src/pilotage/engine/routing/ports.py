@@ -1,0 +1,29 @@
+"""What late binding needs to know about run times; `pilotage.learn` implements it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pilotage.engine.routing.run_time import RunTime
+
+
+class Forecaster(Protocol):
+    """Run times as distributions, per model, features of the task and speed class; and how instances deviate.
+
+    ``version`` rises whenever earlier answers no longer hold (something was learned, or given up).
+    """
+
+    @property
+    def version(self) -> int:
+        """See above."""
+
+    def forecast(self, model: str, metadata: Mapping[str, Any], platform: str) -> RunTime:
+        """Return the run time on an instance of this platform that runs as usual. There is always an answer."""
+
+    def factor(self, instance: str) -> float:
+        """Return how many times its forecast a task takes on this instance: 1 unless it clearly deviates."""
+
+    def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
+        """A task ran to its end in ``run_s`` seconds."""
+
+    def forget(self, instance: str) -> None:
+        """The instance is gone."""
