@@ -13,13 +13,14 @@ from pilotage.sim.result import Curve, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ENDINGS = (".png", ".svg", ".pdf")
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 """Okabe and Ito's palette, told apart by all common kinds of colour vision; line styles tell the lines apart too."""
 
-_STYLES = (
+STYLES = (
     "-",
     (0, (5, 2)),
     (0, (6, 2, 1, 2)),
@@ -29,7 +30,7 @@ _STYLES = (
     (0, (1, 1)),
     (0, (8, 3)),
 )
-_GREY = "#6E6E6E"
+GREY = "#6E6E6E"
 _HOUR_S = 3600
 
 
@@ -56,8 +57,8 @@ def draw(runs: Sequence[Run], path: str) -> None:
     allocation, fragmentation = figure.subplots(1, 2)
     for i, (policy, several) in enumerate(curves.items()):
         look: dict[str, Any] = {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "linestyle": _STYLES[i % len(_STYLES)],
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": STYLES[i % len(STYLES)],
             "label": policy,
         }
         _line(allocation, several, "gpu_allocation_pct", look, timed)
@@ -71,14 +72,19 @@ def draw(runs: Sequence[Run], path: str) -> None:
         axes.grid(color="#E3E3E3", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    allocation.set_title("Allocation: more is better", loc="left", fontsize=11, color=_GREY)
-    fragmentation.set_title("Fragmentation: less is better", loc="left", fontsize=11, color=_GREY)
+    allocation.set_title("Allocation: more is better", loc="left", fontsize=11, color=GREY)
+    fragmentation.set_title("Fragmentation: less is better", loc="left", fontsize=11, color=GREY)
     fragmentation.set_ylim(bottom=0)
     figure.suptitle(comparison.finding(), x=0.01, ha="left", fontsize=12.5, fontweight="bold", wrap=True)
     handles, labels = fragmentation.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(8, len(labels)), frameon=False, handlelength=3)
     seeds = f"mean of {comparison.seeds} seeds, band: smallest to largest" if comparison.seeds > 1 else "one seed"
-    figure.text(0.995, 0.005, f"{runs[0].trace}, {seeds}", ha="right", va="bottom", fontsize=8, color=_GREY)
+    figure.text(0.995, 0.005, f"{runs[0].trace}, {seeds}", ha="right", va="bottom", fontsize=8, color=GREY)
+    save(figure, path)
+
+
+def save(figure: "Figure", path: str) -> None:
+    """Write a figure into ``path``; raises `InvalidInput` if that can not be."""
     try:
         figure.savefig(path)
     except OSError as error:
@@ -109,8 +115,6 @@ def _zoom(axes: "Axes", curves: list[Curve]) -> None:
     room = 0.05 * (highest - lowest)
     axes.set_xlim(start, end)
     axes.set_ylim(lowest - room, highest + 2 * room)
-    axes.plot([start, end], [start, end], color=_GREY, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+    axes.plot([start, end], [start, end], color=GREY, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
     at = lowest + 0.75 * (highest - lowest)
-    axes.annotate(
-        "all that arrived", (at, at), (-6, 4), textcoords="offset points", ha="right", color=_GREY, fontsize=9
-    )
+    axes.annotate("all that arrived", (at, at), (-6, 4), textcoords="offset points", ha="right", color=GREY, fontsize=9)

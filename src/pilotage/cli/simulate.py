@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pilotage.cli import routing
+
 if TYPE_CHECKING:
     from pilotage.app.comparison import Comparison, Metric
     from pilotage.app.config import Settings
@@ -25,6 +27,9 @@ Your policy against a published one, on a trace with more CPU-only tasks.
 [cyan]pilotage simulate tasks.csv --nodes nodes.csv --json[/]
 Your own trace, for a program to read.
 
+[cyan]pilotage simulate azure-llm:conv --load 0.9 --seeds 5[/]
+Requests of a production trace, routed to eight unequal model instances.
+
 [bold]Columns of your own trace[/] (only id, name and cpu_milli are required)
 
 Tasks: id, cpu_milli, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
@@ -40,7 +45,8 @@ def simulate(
         str,
         typer.Argument(
             metavar="TRACE",
-            help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, or a .csv or .csv.gz file.",
+            help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, azure-llm:conv, or a .csv "
+            "or .csv.gz file.",
             show_default=False,
         ),
     ],
@@ -49,10 +55,12 @@ def simulate(
         typer.Option(
             metavar="NAME|FILE[:OBJECT],...",
             help="Policies: random, dotprod, gpu-clustering, gpu-packing, bestfit, fgd, pilotage, pilotage-learned, "
-            "kubernetes, or files.",
+            "kubernetes, or files. Of requests: least-outstanding, pilotage, oracle, ... (a wrong name lists all).",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="N", help="Runs per policy, with seeds 42, 43, ...")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs per policy, with seeds 42, 43, ... (requests: 0, 1, ...)")
+    ] = None,
     fill_ratio: Annotated[
         float | None,
         typer.Option(
@@ -60,7 +68,8 @@ def simulate(
         ),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", metavar="openb|pilotage", help="Format of a file; else its header tells.")
+        str | None,
+        typer.Option("--format", metavar="openb|pilotage|azure-llm", help="Format of a file; else its header tells."),
     ] = None,
     nodes: Annotated[
         str | None, typer.Option(metavar="FILE", help="Nodes for a file of tasks; 'openb' for the bundled ones.")
@@ -75,10 +84,16 @@ def simulate(
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
     ] = None,
+    instances: routing.Instances = None,
+    load: routing.Load = None,
+    arrival_process: routing.ArrivalProcess = None,
+    predictor: routing.Predictor = None,
+    fault: routing.Fault = None,
 ) -> None:
     """Schedule a trace under several policies, on a virtual clock, and compare what they achieve.
 
-    The engine that decides here is the one that runs in production.
+    The engine that decides here is the one that runs in production. A trace of requests (format azure-llm) is routed to
+    model instances instead of placed on nodes.
 
     What no flag says is taken from the configuration: see [bold]pilotage config[/].
     """
@@ -91,6 +106,12 @@ def simulate(
 
     keep_freed_memory()
     settings = load_config(config).settings
+    chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
+    if routing.is_routing(trace, form):
+        routing.refuse_placement(fill_ratio, nodes)
+        routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
+        return
+    chosen.refuse()
     plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers)
     if plot is not None:
         from pilotage.app.plot import check_plottable
