@@ -97,12 +97,8 @@ def simulate(
 
     What no flag says is taken from the configuration: see [bold]pilotage config[/].
     """
-    import msgspec
-
     from pilotage.app.allocator import keep_freed_memory
     from pilotage.app.config import load_config
-    from pilotage.app.sweep import sweep
-    from pilotage.cli.progress import progress_of
 
     keep_freed_memory()
     settings = load_config(config).settings
@@ -112,7 +108,15 @@ def simulate(
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
-    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers)
+    _place(_plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers), as_json, plot)
+
+
+def _place(plan: "Plan", as_json: bool, plot: str | None) -> None:
+    import msgspec
+
+    from pilotage.app.sweep import sweep
+    from pilotage.cli.progress import progress_of
+
     if plot is not None:
         from pilotage.app.plot import check_plottable
 
