@@ -32,3 +32,11 @@ class CommitUnknown(RuntimeError):  # noqa: N818
 
 class LeaseLost(RuntimeError):  # noqa: N818
     """Somebody else leads now: the work was not done, and this process must write no more."""
+
+
+class NotFound(LookupError):  # noqa: N818 - reads as a statement
+    """Nothing is called that."""
+
+
+class WrongState(RuntimeError):  # noqa: N818 - reads as a statement
+    """It exists, but is not in a state in which that can be done; the message says which it is in."""

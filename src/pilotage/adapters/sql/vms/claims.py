@@ -1,0 +1,157 @@
+"""The one transaction in which requests become claims.
+
+::
+
+    tasks (by id) ─▶ groups (by name) ─▶ hosts (by name) ─▶ sequence number ─▶ claims, history, outbox
+
+Rows are locked in that order by everybody, so nobody waits in a circle. The sequence number is taken last and held
+until the commit, so numbers rise in commit order and whoever has read up to n has read all that came before.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from pilotage.adapters.sql.vms.feed import changes_since, is_cured_since
+from pilotage.adapters.sql.vms.groups import lock_groups, write_places
+from pilotage.adapters.sql.vms.hosts import AMOUNTS, lock_hosts, take_amounts
+from pilotage.adapters.sql.vms.letters import id_taken, keep_letters
+from pilotage.adapters.sql.vms.outbox import tell_results
+from pilotage.adapters.sql.vms.rows import locking, run_rows
+from pilotage.adapters.sql.vms.tasks import reopen, settle_tasks
+from pilotage.model.claim import Batch, Committed, Decided, HostRow, Outcome, claim_of
+
+_CLAIM = {
+    "claim_id": "text",
+    "task_id": "text",
+    "host": "text",
+    "pool": "text",
+    **dict.fromkeys(("cpu", "memory", "storage", "gpu"), "bigint"),
+    "group_name": "text",
+    "place": "text",
+    "owner": "text",
+    "token": "bigint",
+    "expires_at": "double precision",
+    "group_rule": "text",
+}
+
+
+def commit(connection: Connection, batch: Batch) -> Committed:
+    """Commit a batch of decided requests; see the module for the order. Duplicates and refusals leave no claim."""
+    outcomes = settle_tasks(connection, batch)
+    won = [i for i, outcome in enumerate(outcomes) if outcome == "committed"]
+    placed = [i for i in won if batch.decided[i].host]
+    hosts = _claim_amounts(connection, batch, placed, outcomes)
+    claimed = [i for i in placed if outcomes[i] == "committed"]
+    rejected = [i for i in won if not batch.decided[i].host]
+    seq = batch.read
+    if claimed or rejected:
+        lock = locking(connection)
+        seq = int(connection.execute(text(f"SELECT seq FROM vm_shards WHERE name = 'main' {lock}")).scalar_one())
+        if rejected and is_cured_since(connection, batch.known):
+            for i in rejected:
+                outcomes[i] = "stale"
+    changes = changes_since(connection, batch.read)
+    if changes:
+        seq = max(seq, changes[-1].seq)
+    if claimed:
+        seq = _write_claims(connection, batch, claimed, seq)
+    reopen(connection, batch, [i for i in won if outcomes[i] != "committed"])
+    tell_results(connection, batch, [i for i in won if outcomes[i] == "committed"])
+    conflicts = [batch.decided[i] for i, outcome in enumerate(outcomes) if outcome == "conflict"]
+    letters = batch.letters + [id_taken(each) for each in conflicts]
+    if letters:
+        keep_letters(connection, letters, batch)
+    return Committed(outcomes, hosts, changes, seq)
+
+
+def _claim_amounts(
+    connection: Connection, batch: Batch, placed: Sequence[int], outcomes: list[Outcome]
+) -> dict[str, HostRow]:
+    """Take each claim's amounts from its host, in the order of the batch, where they still fit; note refusals."""
+    if not placed:
+        return {}
+    places = lock_groups(connection, [batch.decided[i] for i in placed])
+    hosts = lock_hosts(connection, {batch.decided[i].host for i in placed})
+    free = {name: [row.capacity[a] - row.used[a] for a in AMOUNTS] for name, row in hosts.items()}
+    taken: dict[str, list[int]] = {}
+    joined: dict[tuple[str, str, str], Decided] = {}
+    refusing: dict[str, HostRow] = {}
+    for i in placed:
+        each = batch.decided[i]
+        left = free.get(each.host)
+        asked = (each.cpu, each.memory, each.storage, each.gpu, 1)
+        fits = (
+            left is not None
+            and _is_open(hosts[each.host], each)
+            and all(a <= b for a, b in zip(asked, left, strict=True))
+        )
+        if not fits or not places.admits(each):
+            outcomes[i] = "refused"
+            if each.host in hosts:
+                refusing[each.host] = hosts[each.host]
+            continue
+        assert left is not None
+        sums = taken.setdefault(each.host, [0] * len(AMOUNTS))
+        for k, amount in enumerate(asked):
+            left[k] -= amount
+            sums[k] += amount
+        if each.group_name:
+            places.join(each)
+            joined[each.pool, each.group_name, each.place] = each
+    take_amounts(connection, taken)
+    write_places(connection, places, joined.values())
+    return refusing
+
+
+def _is_open(row: HostRow, each: Decided) -> bool:
+    """Whether the host still is what was decided on: in service, in that pool, dedicated or not as it was then."""
+    return row.state == "active" and row.pool == each.pool and row.dedicated == each.on_dedicated
+
+
+def _write_claims(connection: Connection, batch: Batch, claimed: Sequence[int], seq: int) -> int:
+    """Number the claims, write them and their lines of history; return the last number."""
+    rows = []
+    for i in claimed:
+        seq += 1
+        each = batch.decided[i]
+        rows.append(
+            {
+                "claim_id": claim_of(each.task_id),
+                "task_id": each.task_id,
+                "host": each.host,
+                "pool": each.pool,
+                "cpu": each.cpu,
+                "memory": each.memory,
+                "storage": each.storage,
+                "gpu": each.gpu,
+                "group_name": each.group_name,
+                "place": each.place,
+                "owner": each.owner,
+                "token": seq,
+                "expires_at": each.expires_at,
+                "group_rule": each.group_rule,
+            }
+        )
+    run_rows(
+        connection,
+        "INSERT INTO vm_claims (claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner,"
+        " state, token, reserved_at, expires_at, changed_at) "
+        "SELECT claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner, 'reserved', token,"
+        " :now, expires_at, :now FROM {rows}",
+        _CLAIM,
+        rows,
+        now=batch.now,
+    )
+    run_rows(
+        connection,
+        "INSERT INTO vm_events (seq, at, kind, worker, host, pool, claim_id, task_id, cpu, memory, storage, gpu, vms,"
+        " group_rule, place) SELECT token, :now, 'claimed', :worker, host, pool, claim_id, task_id, cpu, memory,"
+        " storage, gpu, 1, group_rule, place FROM {rows}",
+        _CLAIM,
+        rows,
+        now=batch.now,
+        worker=batch.worker,
+    )
+    connection.execute(text("UPDATE vm_shards SET seq = :seq WHERE name = 'main'"), {"seq": seq})
+    return seq

@@ -1,0 +1,71 @@
+"""Rows of hosts: read, locked in the order of their names, and the one statement that takes amounts from them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from pilotage.adapters.sql.vms.rows import locking, run_rows
+from pilotage.model.claim import HostRow
+
+AMOUNTS = ("cpu", "memory", "storage", "gpu", "vms")
+_COLUMNS = ", ".join(
+    ["h.name", "h.pool", "h.dedicated", "h.state", "h.spec", "h.seq"]
+    + [f"h.cap_{each}" for each in AMOUNTS]
+    + [f"h.used_{each}" for each in AMOUNTS]
+)
+
+
+def read_hosts(connection: Connection, names: Iterable[str] | None = None) -> dict[str, HostRow]:
+    """Hosts by name, all of them if none are named, in the order of their names."""
+    if names is None:
+        rows: Iterable[Any] = connection.execute(text(f"SELECT {_COLUMNS} FROM vm_hosts h ORDER BY h.name"))
+    else:
+        rows = _named(connection, names, "")
+    return {row.name: _host(row) for row in rows}
+
+
+def lock_hosts(connection: Connection, names: Iterable[str]) -> dict[str, HostRow]:
+    """The same, locked until the end of the transaction, in the order of their names."""
+    return {row.name: _host(row) for row in _named(connection, names, locking(connection, "FOR UPDATE OF h"))}
+
+
+def take_amounts(connection: Connection, taken: Mapping[str, Sequence[int]]) -> None:
+    """Add to what is used of hosts (below zero: give back), guarded by what they have.
+
+    The rows are locked and were checked; that every one passes the guard is the proof, not the check.
+    """
+    if not taken:
+        return
+    sums = ", ".join(f"used_{each} = used_{each} + r.{each}" for each in AMOUNTS)
+    guard = " AND ".join(f"(r.{each} <= 0 OR used_{each} + r.{each} <= cap_{each})" for each in AMOUNTS)
+    done = run_rows(
+        connection,
+        f"UPDATE vm_hosts SET {sums} FROM {{rows}} WHERE vm_hosts.name = r.name AND {guard}",
+        {"name": "text", **dict.fromkeys(AMOUNTS, "bigint")},
+        [{"name": name, **dict(zip(AMOUNTS, amounts, strict=True))} for name, amounts in taken.items()],
+    )
+    if done.rowcount != len(taken):
+        raise AssertionError(f"{len(taken) - done.rowcount} hosts would be over-committed; nothing was committed")
+
+
+def _named(connection: Connection, names: Iterable[str], lock: str) -> Any:
+    return run_rows(
+        connection,
+        f"SELECT {_COLUMNS} FROM vm_hosts h JOIN {{rows}} ON r.name = h.name ORDER BY h.name {lock}",
+        {"name": "text"},
+        [{"name": name} for name in names],
+    )
+
+
+def _host(row: Any) -> HostRow:
+    return HostRow(
+        name=row.name,
+        pool=row.pool,
+        dedicated=bool(row.dedicated),
+        state=row.state,
+        spec=row.spec,
+        capacity={each: getattr(row, f"cap_{each}") for each in AMOUNTS},
+        used={each: getattr(row, f"used_{each}") for each in AMOUNTS},
+        seq=row.seq,
+    )

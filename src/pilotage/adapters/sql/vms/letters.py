@@ -1,0 +1,87 @@
+"""Dead letters: messages that are no requests, and requests that failed by a bug, each with its reason."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from pilotage.adapters.sql.vms.outbox import tell_results
+from pilotage.adapters.sql.vms.rows import run_rows
+from pilotage.adapters.sql.vms.tasks import settle_tasks
+from pilotage.model.claim import Batch, Decided, Letter, Outcome
+
+
+def id_taken(each: Decided) -> Letter:
+    """The letter of a request whose id belongs to another one."""
+    return Letter(
+        task_id=each.task_id,
+        message_id=each.task_id,
+        field="task_id",
+        reason=f"{each.task_id!r} belongs to another request: a new request needs an id of its own",
+        body=each.request.encode(),
+        error_class="conflict",
+    )
+
+
+KEPT_BYTES = 65_536
+"""So much of a dead letter's body is kept."""
+
+
+def keep_letters(connection: Connection, letters: Sequence[Letter], batch: Batch) -> None:
+    """Keep dead letters, each with its reason, and give those with an unused id a failed task to be found by."""
+    connection.execute(
+        text(
+            "INSERT INTO vm_dead_letters (at, task_id, message_id, error_class, field, reason, body, body_bytes, state)"
+            " VALUES (:now, :task_id, :message_id, :error_class, :field, :reason, :body, :body_bytes, 'kept')"
+        ),
+        [
+            {
+                "now": batch.now,
+                "task_id": each.task_id,
+                "message_id": each.message_id[:512],
+                "error_class": each.error_class,
+                "field": each.field[:512],
+                "reason": each.reason[:4096],
+                "body": each.body[:KEPT_BYTES],
+                "body_bytes": len(each.body),
+            }
+            for each in letters
+        ],
+    )
+    failed = {each.task_id: each for each in letters if each.task_id and each.error_class != "conflict"}
+    decided = [
+        Decided(
+            task_id=each.task_id,
+            digest="",
+            request="{}",
+            received_at=batch.now,
+            decided_at=batch.now,
+            pool="",
+            cpu=0,
+            memory=0,
+            error_class=each.error_class,
+            error=f"{each.field}: {each.reason}"[:4096],
+        )
+        for each in failed.values()
+    ]
+    inner = msgspec.structs.replace(batch, decided=decided, letters=[])
+    outcomes = _settle_letters(connection, inner)
+    tell_results(connection, inner, [i for i, outcome in enumerate(outcomes) if outcome == "committed"])
+
+
+def _settle_letters(connection: Connection, batch: Batch) -> list[Outcome]:
+    """A letter's task fails if nobody knows it, or if it is open still: accepted, and not to be carried out."""
+    if not batch.decided:
+        return []
+    known = run_rows(
+        connection,
+        "SELECT t.task_id, t.digest, t.request FROM task_status t JOIN {rows} ON r.task_id = t.task_id "
+        "WHERE t.status IN ('queued', 'running')",
+        {"task_id": "text"},
+        [{"task_id": each.task_id} for each in batch.decided],
+    )
+    of_open = {row.task_id: row for row in known}
+    for each in batch.decided:
+        if each.task_id in of_open and each.error_class == "bug":
+            each.digest = of_open[each.task_id].digest
+    return settle_tasks(connection, batch)

@@ -1,0 +1,32 @@
+"""Many rows in one statement: a batch travels as one JSON document, which both databases read as a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, CursorResult, text
+
+from pilotage.adapters.sql.engine import is_sqlite
+
+_SQLITE_TYPES = {"text": "TEXT", "bigint": "INTEGER", "double precision": "REAL", "boolean": "INTEGER"}
+
+
+def table_of(connection: Connection, columns: Mapping[str, str]) -> str:
+    """The FROM clause that reads the parameter ``rows`` as a table ``r`` with ``columns`` (name: SQL type)."""
+    if is_sqlite(connection):
+        parts = (f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+        return f"(SELECT {', '.join(parts)} FROM json_each(:rows)) AS r"
+    return f"json_to_recordset(CAST(:rows AS json)) AS r({', '.join(f'{n} {kind}' for n, kind in columns.items())})"
+
+
+def run_rows(
+    connection: Connection, statement: str, columns: Mapping[str, str], rows: Sequence[Any], **parameters: Any
+) -> CursorResult[Any]:
+    """Run ``statement``, in which ``{rows}`` stands for the table of ``rows`` (structs or dicts with ``columns``)."""
+    sql = statement.replace("{rows}", table_of(connection, columns))
+    return connection.execute(text(sql), {"rows": msgspec.json.encode(rows).decode(), **parameters})
+
+
+def locking(connection: Connection, clause: str = "FOR UPDATE") -> str:
+    """The clause that locks rows read; SQLite has one writer at a time and needs none."""
+    return "" if is_sqlite(connection) else clause

@@ -1,0 +1,371 @@
+"""A worker: takes requests, decides, commits, acknowledges. Any number of them share one queue and one database.
+
+::
+
+    queue ──batch──▶ [decide thread] parse, decide ──▶ [writer thread] one transaction ──▶ settle
+                          ▲   while one batch is committed the next is decided   │
+                          └────────── outcomes, what others committed ───────────┘
+
+A delivery is settled only when its effect is durable. Nothing else is remembered: a worker that dies loses nothing,
+and what it had committed without settling comes again and is found done.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from msgspec import Struct, field
+from sqlalchemy import Engine as Database
+
+from pilotage.adapters.sql.engine import is_outage, reading
+from pilotage.adapters.sql.vms.claims import commit
+from pilotage.adapters.sql.vms.feed import Snapshot, changes_since, snapshot
+from pilotage.adapters.sql.writer import Writer
+from pilotage.app.vms.metrics import WorkerMetrics
+from pilotage.engine.placer import Pending, Placer
+from pilotage.engine.request_queue import Delivery, RequestQueue
+from pilotage.model.claim import Batch, Change, Committed, Decided, ErrorClass, HostRow, Letter
+from pilotage.model.errors import CommitUnknown, InvalidInput, StorageDown
+from pilotage.model.vm import id_in, parse_request
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class Entry(Struct):
+    """A request in this worker, with every delivery of it that came meanwhile."""
+
+    pending: Pending
+    deliveries: list[Delivery]
+    others: list[Delivery] = field(default_factory=list)
+    """Deliveries with the same id and another body: looked at when this one is done."""
+
+
+class Work(Struct):
+    """One batch on its way to the database."""
+
+    decided: list[Decided]
+    letters: list[tuple[Letter, Delivery]]
+    known: int
+
+
+class Worker:
+    """``batch``: most requests of one transaction; ``linger_s``: how long the first one waits for more."""
+
+    def __init__(
+        self,
+        name: str,
+        queue: RequestQueue,
+        database: Database,
+        writer: Writer,
+        placer: Placer,
+        metrics: WorkerMetrics,
+        *,
+        receivers: Sequence[str] = (),
+        batch: int = 500,
+        linger_s: float = 0.002,
+        idle_s: float = 0.5,
+        on_settled: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self._queue = queue
+        self._database = database
+        self._writer = writer
+        self._placer = placer
+        self._metrics = metrics
+        self._receivers = tuple(receivers)
+        self._batch = batch
+        self._linger_s = linger_s
+        self._idle_s = idle_s
+        self._on_settled = on_settled
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decide")
+        self._entries: dict[str, Entry] = {}
+        self._again: list[Entry] = []
+        self._woken = asyncio.Event()
+        self._decided: asyncio.Queue[Work | None] = asyncio.Queue(1)
+        self._stopping = False
+        self._read = 0
+
+    async def run(self) -> None:
+        """Work until `stop`; returns when everything taken is settled or given back."""
+        await self._begin()
+        committing = asyncio.create_task(self._commit_all())
+        try:
+            await self._decide_all()
+            await self._decided.put(None)
+            await committing
+        finally:
+            committing.cancel()
+            with suppress(asyncio.CancelledError):
+                await committing
+            self._thread.shutdown()
+
+    async def stop(self) -> None:
+        """Take nothing new and let `run` end once what was taken is done."""
+        self._stopping = True
+        await self._queue.stop()
+        self._woken.set()
+
+    async def switch(self, use: Callable[[Placer], list[str]]) -> list[str]:
+        """Run a change of strategy between two batches; returns the pools that it touched."""
+        return await self._decide_thread(partial(use, self._placer))
+
+    async def _decide_thread(self, action: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, action)
+
+    async def _database_thread(self, action: Callable[[], T]) -> T:
+        return await _patiently(lambda: asyncio.to_thread(action))
+
+    # -- knowledge -----------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        """Learn all hosts and claims; without any host there is nothing to decide, so wait for the inventory."""
+        told = False
+        while True:
+            known = await self._database_thread(partial(self._snapshot, None))
+            if known.hosts or self._stopping:
+                break
+            if not told:
+                _log.warning("no hosts yet: waiting for an inventory (pilotage nodes import)")
+                told = True
+            await asyncio.sleep(self._idle_s)
+
+        def learn() -> None:
+            for name, row in known.hosts.items():
+                self._placer.set_host(name, row)
+            self._placer.follow(known.claims)
+            self._placer.seq = known.seq
+
+        await self._decide_thread(learn)
+        self._read = known.seq
+        _log.info("worker ready", worker=self.name, hosts=len(known.hosts), claims=len(known.claims), seq=known.seq)
+
+    def _snapshot(self, hosts: Sequence[str] | None) -> Snapshot:
+        with reading(self._database) as connection:
+            return snapshot(connection, hosts)
+
+    async def _follow(self, changes: list[Change], refusing: dict[str, HostRow]) -> None:
+        """Take in what others committed, and rows that are news."""
+
+        def take_in() -> set[str]:
+            for name, row in refusing.items():
+                self._placer.set_host(name, row)
+            return self._placer.follow(changes)
+
+        stale = await self._decide_thread(take_in)
+        if stale:
+            known = await self._database_thread(partial(self._snapshot, sorted(stale)))
+
+            def renew() -> None:
+                for name in stale:
+                    self._placer.set_host(name, known.hosts.get(name))
+                seq = self._placer.seq
+                self._placer.follow(known.claims)
+                self._placer.seq = seq
+
+            await self._decide_thread(renew)
+
+    # -- deciding ------------------------------------------------------------------------------------------------
+
+    async def _decide_all(self) -> None:
+        incoming: asyncio.Future[list[Delivery]] | None = None
+        try:
+            while True:
+                if incoming is None and not self._stopping:
+                    incoming = asyncio.ensure_future(self._queue.batch(self._batch, self._linger_s))
+                again, self._again = self._again, []
+                if not again and incoming is not None and not incoming.done():
+                    self._woken.clear()
+                    woken = asyncio.ensure_future(self._woken.wait())
+                    both: set[asyncio.Future[Any]] = {incoming, woken}
+                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                    woken.cancel()
+                    again, self._again = self._again, []
+                deliveries: list[Delivery] = []
+                if incoming is not None and incoming.done():
+                    deliveries, incoming = incoming.result(), None
+                if deliveries or again:
+                    pending, letters = self._take_in(deliveries, again)
+                    work = await self._decide_thread(partial(self._decide, pending, letters))
+                    if work.decided or work.letters:
+                        await self._decided.put(work)
+                elif self._stopping:
+                    if not self._entries:
+                        return
+                    self._woken.clear()
+                    await self._woken.wait()
+        finally:
+            if incoming is not None:
+                incoming.cancel()
+
+    def _take_in(
+        self, deliveries: list[Delivery], again: list[Entry]
+    ) -> tuple[list[Pending], list[tuple[Letter, Delivery]]]:
+        """Read deliveries: what is to be decided, and what can not be read. The loop owns the entries."""
+        now = self._clock()
+        pending = [entry.pending for entry in again]
+        letters: list[tuple[Letter, Delivery]] = []
+        for delivery in deliveries:
+            try:
+                request = parse_request(delivery.body, delivery.message_id)
+            except InvalidInput as error:
+                letters.append((_letter(delivery, error), delivery))
+                continue
+            entry = self._entries.get(request.task_id)
+            if entry is None:
+                entry = self._entries[request.task_id] = Entry(Pending(request, now), [delivery])
+                pending.append(entry.pending)
+            elif entry.pending.request == request:
+                entry.deliveries.append(delivery)
+            else:
+                entry.others.append(delivery)
+        self._metrics.in_flight.set(len(self._entries))
+        return pending, letters
+
+    def _decide(self, pending: list[Pending], letters: list[tuple[Letter, Delivery]]) -> Work:
+        started = time.perf_counter()
+        decided = self._placer.decide(pending, self._clock()) if pending else []
+        self._metrics.decided(len(pending), time.perf_counter() - started)
+        return Work(decided, letters, self._placer.seq)
+
+    # -- committing ----------------------------------------------------------------------------------------------
+
+    async def _commit_all(self) -> None:
+        while True:
+            try:
+                work = await asyncio.wait_for(self._decided.get(), self._idle_s)
+            except TimeoutError:
+                await self._look_around()
+                continue
+            if work is None:
+                return
+            await self._carry_out(work)
+
+    async def _look_around(self) -> None:
+        """Nothing to do: read what others committed meanwhile."""
+
+        def read() -> list[Change]:
+            with reading(self._database) as connection:
+                return changes_since(connection, self._read)
+
+        changes = await self._database_thread(read)
+        if changes:
+            await self._follow(changes, {})
+            self._read = changes[-1].seq
+
+    async def _carry_out(self, work: Work) -> None:
+        """Commit a batch; where that fails by itself, find the request that is to blame and set it aside."""
+        started = time.perf_counter()
+        try:
+            done = await _patiently(partial(self._commit, work))
+        except Exception as error:
+            _log.error("commit failed", error=f"{type(error).__name__}: {error}", requests=len(work.decided))
+            await self._split(work, error)
+            return
+        self._metrics.committed(done.outcomes, work.decided, len(work.letters), time.perf_counter() - started)
+        await self._decide_thread(partial(self._placer.learn, work.decided, done.outcomes))
+        await self._follow(done.changes, done.hosts)
+        self._read = done.seq
+        self._placer.seq = max(self._placer.seq, done.seq)
+        await self._settle(work, done)
+
+    def _commit(self, work: Work) -> Awaitable[Committed]:
+        batch = Batch(
+            worker=self.name,
+            now=self._clock(),
+            decided=work.decided,
+            letters=[letter for letter, _ in work.letters],
+            known=work.known,
+            read=self._read,
+            receivers=self._receivers,
+        )
+        return asyncio.wrap_future(self._writer.run(lambda connection: commit(connection, batch)))
+
+    async def _split(self, work: Work, error: Exception) -> None:
+        """Halve until the request is alone; then it becomes a dead letter."""
+        count = len(work.decided)
+        if count > 1 or (count and work.letters):
+            for part in (work.decided[: count // 2], work.decided[count // 2 :]):
+                if part:
+                    await self._carry_out(Work(part, [], work.known))
+            if work.letters:
+                await self._carry_out(Work([], work.letters, work.known))
+            return
+        if count:
+            decided = work.decided[0]
+            await self._decide_thread(partial(self._placer.learn, [decided], ["conflict"]))
+            decided.host, decided.error_class = "", ErrorClass.BUG
+            decided.error = f"{type(error).__name__}: {error}"[:1000]
+            with suppress(Exception):
+                done = await _patiently(partial(self._commit, work))
+                await self._settle(work, done)
+                return
+        deliveries = [delivery for _, delivery in work.letters]
+        for each in work.decided:
+            entry = self._entries.pop(each.task_id)
+            deliveries += entry.deliveries + entry.others
+        await self._queue.give_back(deliveries)
+        await asyncio.sleep(_PAUSE_S)
+
+    async def _settle(self, work: Work, done: Committed) -> None:
+        """Acknowledge what is durable; what was refused is decided again, before anything new."""
+        settled = [delivery for _, delivery in work.letters]
+        for each, outcome in zip(work.decided, done.outcomes, strict=True):
+            entry = self._entries[each.task_id]
+            if outcome in ("refused", "stale"):
+                entry.pending.attempts += 1
+                self._again.append(entry)
+                continue
+            del self._entries[each.task_id]
+            settled += entry.deliveries
+            self._take_up(entry.others)
+        await self._queue.settle(settled)
+        self._woken.set()
+        self._on_settled()
+
+    def _take_up(self, others: list[Delivery]) -> None:
+        """Requests that came under an id in use: now that it is free they are decided, and found to be in conflict."""
+        for delivery in others:
+            request = parse_request(delivery.body, delivery.message_id)
+            entry = self._entries.get(request.task_id)
+            if entry is None:
+                entry = self._entries[request.task_id] = Entry(Pending(request, self._clock()), [delivery])
+                self._again.append(entry)
+            else:
+                entry.others.append(delivery)
+
+
+def _letter(delivery: Delivery, error: InvalidInput) -> Letter:
+    """A delivery that is no request, under the id by which its sender may ask for it."""
+    return Letter(
+        task_id=id_in(delivery.body) or delivery.message_id[:128],
+        message_id=delivery.message_id,
+        field=error.field,
+        reason=error.reason,
+        body=delivery.body,
+    )
+
+
+async def _patiently(action: Callable[[], Awaitable[T]]) -> T:
+    """Do it again and again while the database is away; what has been taken stays taken meanwhile."""
+    pause = _PAUSE_S
+    while True:
+        try:
+            return await action()
+        except (StorageDown, CommitUnknown) as error:
+            _log.warning("database away", error=str(error), again_in_s=pause)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            _log.warning("database away", error=type(error).__name__, again_in_s=pause)
+        await asyncio.sleep(pause)
+        pause = min(_LONGEST_PAUSE_S, 2 * pause)

@@ -1,0 +1,72 @@
+"""Workers end to end on a real database: the queue of the database stands in for the broker."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from pilotage.model.group import Group
+from tests.vms.cloud import Cloud, host, request, work_until
+
+pytestmark = pytest.mark.asyncio
+
+
+def ends(cloud: Cloud) -> dict[str, int]:
+    query = text("SELECT status, count(*) FROM task_status GROUP BY status")
+    rows = cloud.read(lambda c: [tuple(row) for row in c.execute(query)])
+    return dict(rows)
+
+
+async def test_two_workers_place_everything_once_and_over_commit_nothing(cloud: Cloud) -> None:
+    cloud.bring_in(*(host(f"bm{i}", cpu=16, max_vms=6, rack=f"r{i % 3}") for i in range(12)))
+    spread = Group(name="db", rule="anti-affinity", scope="rack")
+    wanted = [request(f"vm{i}", requested_cpu=1 + i % 5, group=spread if i % 40 == 0 else None) for i in range(120)]
+    cloud.submit(*wanted)
+    workers = [cloud.worker(f"w{i}", batch=10)[0] for i in range(2)]
+
+    await work_until(workers, lambda: ends(cloud).get("queued", 0) + ends(cloud).get("running", 0) == 0)
+
+    verdict = cloud.verdict(settled=True, expected=[each.task_id for each in wanted])
+    assert verdict.problems == []
+    assert verdict.tasks == 120
+    full = cloud.status("vm119")
+    assert ends(cloud)["failed"] > 0, "the load was meant to be too much"
+    assert sum(ends(cloud).values()) == 120
+    failed = next(s for s in (cloud.status(each.task_id) for each in wanted) if s["status"] == "failed")
+    assert failed["error_class"] == "unsatisfiable_now"
+    assert "has room now" in failed["error"]
+    assert full["history"][0]["status"] == "queued"
+
+
+async def test_what_can_never_fit_is_told_apart(cloud: Cloud) -> None:
+    cloud.bring_in(host("bm1", traits=("ssd",)), host("bm2", dedicated=True, cpu=64))
+    never = {
+        "pool": request("pool", requested_pool="gpu"),
+        "cpu": request("cpu", requested_cpu=9),
+        "trait": request("trait", traits_required=("gpu",)),
+        "forbidden": request("forbidden", traits_forbidden=("ssd",)),
+    }
+    cloud.submit(*never.values(), request("now", requested_memory=16_384), request("later", requested_memory=16_384))
+    await work_until([cloud.worker()[0]], lambda: ends(cloud).get("queued", 0) == 0)
+    assert {name: cloud.status(name)["error_class"] for name in never} == dict.fromkeys(never, "unsatisfiable_ever")
+    assert cloud.status("pool")["error"] == "requested_pool: no host is in pool 'gpu'; known: default"
+    assert sorted(str(cloud.status(name)["error_class"]) for name in ("now", "later")) == ["None", "unsatisfiable_now"]
+    assert cloud.verdict(settled=True).problems == []
+
+
+async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) -> None:
+    cloud.bring_in(host())
+    bodies = {
+        "negative": b'{"task_id": "negative", "requested_cpu": -1, "requested_memory": 1, "requested_pool": "default"}',
+        "m2": b"not json",
+    }
+    rows = [{"id": name, "body": body} for name, body in bodies.items()]
+    cloud.run(lambda c: c.execute(text("INSERT INTO vm_queue (message_id, body) VALUES (:id, :body)"), rows).rowcount)
+    cloud.submit(request("good"))
+    await work_until([cloud.worker()[0]], lambda: ends(cloud).get("queued", 0) == 0 and sum(ends(cloud).values()) == 3)
+    assert cloud.status("good")["status"] == "success"
+    assert cloud.status("negative")["error"] == "requested_cpu: must be `int` >= 1"
+    assert cloud.status("m2")["error_class"] == "malformed"
+    letters = cloud.read(lambda c: c.execute(text("SELECT field FROM vm_dead_letters ORDER BY field")).scalars().all())
+    assert letters == ["body", "requested_cpu"]
+    assert cloud.verdict(settled=True).problems == []
