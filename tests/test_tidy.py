@@ -22,6 +22,11 @@ LATER_MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 ENTRY_POINTS = {"pilotage", "pilotage.__main__", "pilotage.cli.main", "pilotage.testing"}
 LANDING_AHEAD = {
     "pilotage.adapters.rabbitmq.consumer",
+    "pilotage.adapters.sql.vms.queue",
+    "pilotage.adapters.sql.vms.requests",
+    "pilotage.adapters.sql.vms.verify",
+    "pilotage.adapters.sql.vms.inventory",
+    "pilotage.app.vms.worker",
     "pilotage.adapters.rabbitmq.publisher",
     "pilotage.testing.fault_proxy",
     "pilotage.adapters.sql.lease",
