@@ -27,8 +27,9 @@ help:  ## list these targets
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, VENV=folder the environment, PYTEST_ARGS='-k name' the tests."
 
-run: env  ## schedule the bundled GPU trace with four policies and show what each left unused
-	$(BIN)/pilotage simulate openb --policy dotprod,bestfit,fgd,pilotage --seeds 2
+run: env  ## schedule the bundled GPU trace with four policies, show what each left unused, and write reports/openb.html
+	@mkdir -p reports
+	$(BIN)/pilotage simulate openb --policy dotprod,bestfit,fgd,pilotage --seeds 2 --report reports/openb.html
 
 test: env-dev  ## run every test, on all cores (PYTEST_ARGS='-k name' for some)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -1,7 +1,9 @@
 """Comparisons: who is best, and the finding in words."""
 
+from msgspec.structs import replace
+
 from pilotage.app.comparison import UNTIMED, Comparison
-from pilotage.sim.result import Run
+from pilotage.sim.result import ClassCount, Run
 
 
 def run_of(policy: str, allocation: float | None, seed: int = 42, placed: int = 10, wait_s: float | None = None) -> Run:
@@ -54,3 +56,21 @@ def test_equals_are_called_equal() -> None:
 def test_timed_runs_compare_by_waiting() -> None:
     comparison = Comparison([run_of("a", None, wait_s=9.0), run_of("b", None, wait_s=2.0)])
     assert comparison.finding() == "Tasks wait least under b: 2.0 s on average, 9.0 s under a."
+
+
+def test_who_pays_for_a_gain_is_told() -> None:
+    def refusing(policy: str, allocation: float, one: int, eight: int) -> Run:
+        classes = (ClassCount("1 GPU", 100, one), ClassCount("8 GPUs", 10, eight))
+        return replace(run_of(policy, allocation), classes=classes)
+
+    honest = Comparison([refusing("a", 95.0, 9, 2), refusing("b", 90.0, 12, 2)])
+    assert honest.price() == "No class of tasks is refused more often by a than by b."
+    assert honest.refused()["1 GPU"] == {"a": (100, 9), "b": (100, 12)}
+    dear = Comparison([refusing("a", 95.0, 3, 5), refusing("b", 90.0, 12, 2)])
+    assert dear.price() == "a refuses more tasks of class 8 GPUs (5.0, b 2.0)."
+    assert Comparison([refusing("a", 95.0, 0, 0), refusing("b", 90.0, 0, 0)]).price() == ""
+
+
+def test_where_nobody_waits_the_finding_is_who_is_refused() -> None:
+    dropping = [replace(run_of(p, None, wait_s=0.0), unplaced=n) for p, n in (("a", 2), ("b", 1))]
+    assert Comparison(dropping).finding() == "b refuses 10.00% of the tasks; a 20.00%."

@@ -17,7 +17,8 @@ def small(**changes: object) -> Plan:
 
 
 def without_times(runs: list[Run]) -> list[Run]:
-    return [replace(run, cpu_s=0, decisions_per_s=0) for run in runs]
+    never = {"latency_us": None, "latency_p50_us": None, "latency_p99_us": None}
+    return [replace(run, cpu_s=0, decisions_per_s=0, **never) for run in runs]
 
 
 def test_a_pool_gives_what_one_process_gives() -> None:

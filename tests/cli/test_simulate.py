@@ -55,12 +55,25 @@ def test_json_is_all_there_is_on_standard_output(tmp_path: Path) -> None:
     assert len(run["digest"]) == 64
 
 
-def test_a_table_a_finding_and_a_picture(tmp_path: Path) -> None:
-    arguments = ("--policy", "fgd,random", "--seeds", "2", "--fill-ratio", "0.05", "--plot", "p.png")
+def test_tables_a_finding_a_picture_and_a_page(tmp_path: Path) -> None:
+    arguments = (
+        "--policy",
+        "fgd,random",
+        "--seeds",
+        "2",
+        "--fill-ratio",
+        "0.05",
+        "--plot",
+        "p.png",
+        "--report",
+        "r.html",
+    )
     done = pilotage("simulate", "openb", *arguments, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "mean of 2 seeds" in done.stdout
-    assert "Drawn into p.png" in done.stdout
+    assert "Written: p.png\nWritten: r.html\n" in done.stdout
+    assert "by class:" in done.stdout
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
@@ -102,6 +115,7 @@ def test_what_no_flag_says_comes_from_the_configuration(tmp_path: Path) -> None:
         (["openb", "--policy", "broken.py"], "broken.py:2:"),
         (["openb", "--format", "swf"], "--format: must be one of openb, pilotage, got 'swf'"),
         (["openb", "--seeds", "0"], "seeds: must be a number from 1 to "),
+        (["openb", "--report", "r.pdf"], "--report: must end in .html, got 'r.pdf'"),
         (["openb", "--plot", "p.gif"], "--plot: must end in .png, .svg, .pdf, got 'p.gif'"),
         (["openb", "--config", "none.toml"], "none.toml: can not be read: No such file or directory"),
     ],

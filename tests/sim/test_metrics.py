@@ -85,10 +85,10 @@ def test_a_refusal_of_a_feasible_task_is_found_out() -> None:
         return (nodes.used["cpu"] > 0) | np.full(len(nodes), spec.demand["cpu"] == 1)
 
     nodes = [Node(name="n", capacity={"cpu": 10})]
-    trace = trace_of([second, first, second], nodes)
+    trace = trace_of([second, second, first, second], nodes)
     false = Policy(filters=[node_filter(reads=("labels",), depends="row")(only_after_the_first)])
     true = Policy(filters=[node_filter(reads=("cpu",), depends="row")(only_after_the_first)])
-    assert run(trace, false, 42).refused_feasible == 2
+    assert run(trace, false, 42).refused_feasible == 3
     assert run(trace, true, 42).refused_feasible == 0
 
 

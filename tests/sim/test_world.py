@@ -71,7 +71,7 @@ def test_waiting_and_allocation_are_measured_over_time(tmp_path: Path) -> None:
     assert result.end_s == 20
     assert result.cpu_allocation_mean_pct == 75
     assert result.refused_feasible == 0
-    without_meaning = ("gpu_allocation_pct_at_100", "gpu_allocation_pct_at_130", "frag_pct_at_100", "curve")
+    without_meaning = ("gpu_allocation_pct_at_100", "gpu_allocation_pct_at_130", "frag_pct_at_100", "frag_mean_pct")
     assert all(getattr(result, name) is None for name in without_meaning)
 
 

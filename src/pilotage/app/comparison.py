@@ -34,10 +34,17 @@ UNTIMED = (
 )
 TIMED = (
     Metric("mean wait s", lambda run: run.waiting_mean_s, -1, 1),
-    Metric("p99 wait s", lambda run: run.waiting_p99_s, -1, 1),
+    Metric("p99 wait s", lambda run: run.waiting_p99_s, -1, 0),
+    Metric("mean slow-down", lambda run: run.slowdown_mean, -1, 2),
     Metric("never placed", lambda run: run.unplaced, -1, 0),
-    Metric("GPU % (mean)", lambda run: run.gpu_allocation_mean_pct, 0, 1),
+    Metric("GPU % (mean)", lambda run: run.gpu_allocation_mean_pct, 1, 2),
+    Metric("GPUs wasted %", lambda run: run.frag_mean_pct, -1, 2),
     Metric("CPU % (mean)", lambda run: run.cpu_allocation_mean_pct, 0, 1),
+    Metric("hosts in use", lambda run: run.hosts_mean, -1, 1),
+    Metric("host time ÷ least", lambda run: run.host_time_ratio, -1, 3),
+    Metric("stranded CPU %", lambda run: run.stranded_cpu_pct, -1, 2),
+    Metric("stranded memory %", lambda run: run.stranded_memory_pct, -1, 2),
+    Metric("fairness (Jain)", lambda run: run.fairness, 1, 3),
     Metric("ends at s", lambda run: run.end_s, -1, 0),
     Metric("decisions per CPU s", lambda run: run.decisions_per_s, 0, 0),
 )
@@ -69,6 +76,41 @@ class Comparison:
         top = max(metric.better * mean for mean in means.values())
         return {policy for policy, mean in means.items() if metric.better * mean == top}
 
+    def refused(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return by class and policy how many tasks arrived and how many of them found no place, means over seeds."""
+        classes = dict.fromkeys(one.name for runs in self.of_policy.values() for run in runs for one in run.classes)
+        return {
+            name: {
+                policy: (
+                    fmean(sum(one.arrived for one in run.classes if one.name == name) for run in runs),
+                    fmean(sum(one.refused for one in run.classes if one.name == name) for run in runs),
+                )
+                for policy, runs in self.of_policy.items()
+            }
+            for name in classes
+        }
+
+    def price(self) -> str:
+        """Say whether a class of tasks pays for what the best policy gains over the next, or nothing to compare."""
+        ranked, refused = self._ranked(), self.refused()
+        if len(ranked) < 2 or not any(many for of in refused.values() for _, many in of.values()):
+            return ""
+        best, other = ranked[:2]
+        worse = [
+            f"{name} ({of[best][1]:.1f}, {other} {of[other][1]:.1f})"
+            for name, of in refused.items()
+            if of[best][1] > of[other][1]
+        ]
+        if worse:
+            return f"{best} refuses more tasks of class {', '.join(worse)}."
+        return f"No class of tasks is refused more often by {best} than by {other}."
+
+    def _ranked(self) -> list[str]:
+        """Policies by what the finding is about, best first."""
+        metric = next((m for m in self.metrics if m.better and any(self.spread(p, m) for p in self.of_policy)), None)
+        means = {p: spread.mean for p in self.of_policy if metric and (spread := self.spread(p, metric))}
+        return sorted(means, key=lambda policy: -means[policy] * (metric.better if metric else 0))
+
     def finding(self) -> str:
         """Say in words what the comparison shows."""
         return self._finding_timed() if self.timed else self._finding_untimed()
@@ -80,7 +122,7 @@ class Comparison:
             placed = {policy: fmean(run.placed for run in runs) for policy, runs in self.of_policy.items()}
             first = max(placed, key=placed.__getitem__)
             return f"{first} places {placed[first]:,.0f} tasks" + (", the most of all." if len(placed) > 1 else ".")
-        ranked = sorted(means, key=lambda policy: -means[policy])
+        ranked = self._ranked()
         best, idle = ranked[0], 100 - means[ranked[0]]
         if len(ranked) == 1:
             return f"{best} leaves {idle:.2f}% of the GPUs idle at full load."
@@ -97,6 +139,8 @@ class Comparison:
         waits = {p: spread.mean for p in self.of_policy if (spread := self.spread(p, TIMED[0]))}
         if not waits:
             return "No task found a place."
+        if max(waits.values()) == 0 and any(run.unplaced for runs in self.of_policy.values() for run in runs):
+            return self._finding_dropped()
         ranked = sorted(waits, key=waits.__getitem__)
         best = ranked[0]
         if len(ranked) == 1:
@@ -105,3 +149,11 @@ class Comparison:
         if f"{waits[best]:.1f}" == f"{waits[last]:.1f}":
             return f"Tasks wait {waits[best]:,.1f} s on average under every policy."
         return f"Tasks wait least under {best}: {waits[best]:,.1f} s on average, {waits[last]:,.1f} s under {last}."
+
+    def _finding_dropped(self) -> str:
+        """Nobody waits, so what differs is who is refused."""
+        dropped = {p: 100 * fmean(r.unplaced / r.arrivals for r in runs) for p, runs in self.of_policy.items()}
+        ranked = sorted(dropped, key=dropped.__getitem__)
+        text = f"{ranked[0]} refuses {dropped[ranked[0]]:.2f}% of the tasks"
+        rest = ", ".join(f"{policy} {dropped[policy]:.2f}%" for policy in ranked[1:])
+        return f"{text}; {rest}." if rest else f"{text}."

@@ -5,9 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pilotage.app.comparison import Comparison
+from pilotage.app.curves import band_of, gpu_curves, zoomed
 from pilotage.model.errors import InvalidInput
 from pilotage.sim.result import Curve, Run
 
@@ -49,7 +48,7 @@ def draw(runs: Sequence[Run], path: str) -> None:
     from matplotlib.figure import Figure
 
     comparison = Comparison(runs)
-    curves = {policy: _curves(of) for policy, of in comparison.of_policy.items()}
+    curves = {policy: gpu_curves(of) for policy, of in comparison.of_policy.items()}
     if not all(curves.values()):
         raise InvalidInput("--plot", "the cluster has no GPUs: there is no allocation of them to draw")
     timed = next(iter(curves.values()))[0].x_is == "time_s"
@@ -91,27 +90,17 @@ def save(figure: "Figure", path: str) -> None:
         raise InvalidInput("--plot", f"{path} can not be written: {error.strerror or error}") from None
 
 
-def _curves(runs: Sequence[Run]) -> list[Curve]:
-    return [run.curve for run in runs if run.curve is not None]
-
-
 def _line(axes: "Axes", curves: list[Curve], name: str, look: dict[str, Any], timed: bool) -> None:
-    """Draw one policy: seeds put on a common x by linear interpolation, over the span that all of them cover."""
-    start, end = max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
-    x = np.linspace(start, end, 261)
-    values = np.array([np.interp(x, curve.x, getattr(curve, name)) for curve in curves])
-    at = x / _HOUR_S if timed else x
-    axes.plot(at, values.mean(axis=0), linewidth=1.8, **look)
+    band = band_of(curves, name)
+    at = band.x / _HOUR_S if timed else band.x
+    axes.plot(at, band.mean, linewidth=1.8, **look)
     if len(curves) > 1:
-        axes.fill_between(at, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.18, linewidth=0)
+        axes.fill_between(at, band.low, band.high, color=look["color"], alpha=0.18, linewidth=0)
 
 
 def _zoom(axes: "Axes", curves: list[Curve]) -> None:
     """Show where policies differ: the last stretch, and the line that nobody can pass."""
-    end = max(curve.x[-1] for curve in curves)
-    start = max(0.0, min(70.0, end - 30))
-    lowest = min(np.interp(start, curve.x, curve.gpu_allocation_pct) for curve in curves)
-    highest = max(max(curve.gpu_allocation_pct) for curve in curves)
+    start, end, lowest, highest = zoomed(curves)
     room = 0.05 * (highest - lowest)
     axes.set_xlim(start, end)
     axes.set_ylim(lowest - room, highest + 2 * room)

@@ -21,7 +21,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What to run: every policy under every seed from 42 up. ``workers`` None: one per CPU; 1: in this process.
 
     ``fill_ratio`` is asked for, and so bad input for a timed trace; None: ``usual_fill_ratio``, where it applies.
-    ``nodes`` and ``form`` are those of `load_trace`.
+    ``nodes`` and ``form`` are those of `load_trace`; ``detail`` asks for the heat map of the first seed's runs.
     """
 
     trace: str
@@ -31,6 +31,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     usual_fill_ratio: float = FILL_RATIO
     form: Format | None = None
     nodes: str | None = None
+    detail: bool = False
     workers: int | None = None
     cache_bytes: int = CACHE_BYTES
     backoff: Backoff = Backoff()
@@ -54,6 +55,7 @@ class _Job(Struct, frozen=True):
             backoff=plan.backoff,
             cache_bytes=plan.cache_bytes,
             label=self.policy,
+            detail=plan.detail and self.seed == FIRST_SEED,
             progress=progress,
         )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pilotage import __version__
-from pilotage.cli import bound, config, manager, policy, simulate
+from pilotage.cli import bound, compare, config, manager, policy, simulate
 from pilotage.model.errors import InvalidInput
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 app.command("bound", epilog=bound.EPILOG)(bound.bound)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("manager", epilog=manager.EPILOG)(manager.manager)
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)

@@ -78,9 +78,9 @@ class Chosen(NamedTuple):
                 raise InvalidInput(flag, f"is for traces of requests (--format {FORMAT}); this one is placed on nodes")
 
 
-def refuse_placement(fill_ratio: float | None, nodes: str | None) -> None:
+def refuse_placement(**flags: object) -> None:
     """Raise `InvalidInput` for a flag that has no meaning for a trace of requests."""
-    for flag, value in (("--fill-ratio", fill_ratio), ("--nodes", nodes)):
+    for flag, value in ((f"--{name.replace('_', '-')}", value) for name, value in flags.items()):
         if value is not None:
             raise InvalidInput(flag, "is for traces that are placed on nodes; requests have --instances and --load")
 

@@ -7,6 +7,8 @@ import typer
 from pilotage.cli import routing
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pilotage.app.comparison import Comparison, Metric
     from pilotage.app.config import Settings
     from pilotage.app.sweep import Plan
@@ -18,8 +20,8 @@ EPILOG = """
 [cyan]pilotage simulate openb[/]
 A production GPU trace under four policies.
 
-[cyan]pilotage simulate openb --policy fgd,bestfit --seeds 10 --plot fgd.png[/]
-Means over ten seeds, and a picture.
+[cyan]pilotage simulate openb --policy fgd,pilotage --seeds 10 --report openb.html[/]
+Means over ten seeds, and a page with figures, bounds and who was refused.
 
 [cyan]pilotage simulate openb:cpu200 --policy my_policy.py,fgd[/]
 Your policy against a published one, on a trace with more CPU-only tasks.
@@ -33,11 +35,17 @@ Requests of a production trace, routed to eight unequal model instances.
 [bold]Columns of your own trace[/] (only id, name and cpu_milli are required)
 
 Tasks: id, cpu_milli, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
-gpu_models (A|B), priority, node_selector (key=value;...)
+gpu_models (A|B), priority, node_selector (key=value;...), user
 
 Nodes: name, cpu_milli, memory_mib, gpus, gpu_model, max_tasks,
 labels (key=value;...), taints (key=value:NoSchedule;...)
 """
+
+
+Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the runs into a .png, .svg or .pdf file.")]
+Report = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write a page with figures and tables into an .html file.")
+]
 
 
 def simulate(
@@ -75,9 +83,8 @@ def simulate(
         str | None, typer.Option(metavar="FILE", help="Nodes for a file of tasks; 'openb' for the bundled ones.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON, and nothing else.")] = False,
-    plot: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Draw the runs into a .png, .svg or .pdf file.")
-    ] = None,
+    plot: Plot = None,
+    report: Report = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
     ] = None,
@@ -104,14 +111,15 @@ def simulate(
     settings = load_config(config).settings
     chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
     if routing.is_routing(trace, form):
-        routing.refuse_placement(fill_ratio, nodes)
+        routing.refuse_placement(fill_ratio=fill_ratio, nodes=nodes, report=report)
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
-    _place(_plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers), as_json, plot)
+    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers, detail=report is not None)
+    _place(plan, plot, report, as_json=as_json)
 
 
-def _place(plan: "Plan", as_json: bool, plot: str | None) -> None:
+def _place(plan: "Plan", plot: str | None, report: str | None, *, as_json: bool) -> None:
     import msgspec
 
     from pilotage.app.sweep import sweep
@@ -121,16 +129,24 @@ def _place(plan: "Plan", as_json: bool, plot: str | None) -> None:
         from pilotage.app.plot import check_plottable
 
         check_plottable(plot)
+    if report is not None:
+        from pilotage.app.report import check_writable
+
+        check_writable(report)
     with progress_of("simulating", "runs") as progress:
         runs = sweep(plan, progress)
     if plot is not None:
         from pilotage.app.plot import draw
 
         draw(runs, plot)
+    if report is not None:
+        from pilotage.app.report import write_report
+
+        write_report(runs, plan, report)
     if as_json:
         typer.echo(msgspec.json.encode({"runs": runs}).decode())
     else:
-        _print(runs, plot)
+        _print(runs, [file for file in (plot, report) if file is not None])
 
 
 def _plan(
@@ -142,6 +158,8 @@ def _plan(
     form: str | None,
     nodes: str | None,
     workers: int | None,
+    *,
+    detail: bool,
 ) -> "Plan":
     from pilotage.app.sweep import Plan
     from pilotage.engine.waiting import Backoff
@@ -156,36 +174,34 @@ def _plan(
         usual_fill_ratio=settings.simulate.fill_ratio,
         form=to_format(form),
         nodes=nodes,
+        detail=detail,
         workers=(settings.simulate.workers or None) if workers is None else workers,
         cache_bytes=settings.engine.cache_mib * 2**20,
         backoff=Backoff(settings.engine.backoff_initial_s, settings.engine.backoff_longest_s),
     )
 
 
-def _print(runs: list["Run"], plot: str | None) -> None:
+def _print(runs: list["Run"], files: list[str]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from pilotage.app.comparison import Comparison
 
     comparison = Comparison(runs)
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    table.add_column("policy", overflow="fold", style="bold")
-    policies = list(comparison.of_policy)
-    shown = [metric for metric in comparison.metrics if any(comparison.spread(p, metric) for p in policies)]
-    for metric in shown:
-        table.add_column(metric.title, justify="right")
-    for policy in policies:
-        cells = [_cell(comparison, policy, metric) for metric in shown]
-        table.add_row(policy, *cells)
     console.print(_heading(runs, comparison), markup=False)
     console.print()
-    console.print(table)
+    console.print(_table(comparison))
     console.print()
+    if any(run.classes for run in runs):
+        console.print("Tasks refused" + ("" if comparison.timed else " until 100 % had arrived") + ", by class:")
+        console.print()
+        console.print(_refused(comparison))
+        console.print()
     console.print(comparison.finding(), markup=False)
-    if plot is not None:
-        console.print(f"Drawn into {plot}", markup=False)
+    if not comparison.timed and comparison.price():
+        console.print(comparison.price(), markup=False)
+    for file in files:
+        console.print(f"Written: {file}", markup=False, soft_wrap=True)
 
 
 def _heading(runs: list["Run"], comparison: "Comparison") -> str:
@@ -196,10 +212,49 @@ def _heading(runs: list["Run"], comparison: "Comparison") -> str:
     return f"{runs[0].trace}: {arrivals:,} arrivals a run; {many}{best}"
 
 
-def _cell(comparison: "Comparison", policy: str, metric: "Metric") -> str:
+def _table(comparison: "Comparison") -> "Table":
+    """A line per policy; of a timed trace, which has more numbers than policies, a line per number."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    policies = list(comparison.of_policy)
+    shown = [metric for metric in comparison.metrics if any(comparison.spread(p, metric) for p in policies)]
+    if comparison.timed:
+        table.add_column("", style="dim")
+        for policy in policies:
+            table.add_column(policy, justify="right", overflow="fold")
+        for metric in shown:
+            table.add_row(metric.title, *(_cell(comparison, policy, metric, " ") for policy in policies))
+        return table
+    table.add_column("policy", overflow="fold", style="bold")
+    for metric in shown:
+        table.add_column(metric.title, justify="right")
+    for policy in policies:
+        table.add_row(policy, *(_cell(comparison, policy, metric, "\n") for metric in shown))
+    return table
+
+
+def _refused(comparison: "Comparison") -> "Table":
+    from rich.table import Table
+
+    refused = comparison.refused()
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table.add_column("", overflow="fold", style="bold")
+    for name in refused:
+        table.add_column(name, justify="right")
+    table.add_column("all", justify="right")
+    for policy in comparison.of_policy:
+        counts = [of[policy][1] for of in refused.values()]
+        table.add_row(policy, *(f"{count:,.4g}" for count in counts), f"{sum(counts):,.5g}")
+    arrived = [next(iter(of.values()))[0] for of in refused.values()]
+    table.add_row("arrived", *(f"{count:,.5g}" for count in arrived), f"{sum(arrived):,.6g}", style="dim")
+    return table
+
+
+def _cell(comparison: "Comparison", policy: str, metric: "Metric", between: str) -> str:
     spread = comparison.spread(policy, metric)
     if spread is None:
         return "–"
     mean = f"{spread.mean:,.{metric.digits}f}"
     mean = f"[bold green]{mean}*[/]" if policy in comparison.best(metric) else f"{mean} "
-    return mean if spread.sd is None else f"{mean}\n[dim]±{spread.sd:,.{metric.digits}f}[/] "
+    return mean if spread.sd is None else f"{mean}{between}[dim]±{spread.sd:,.{metric.digits}f}[/] "

@@ -3,7 +3,6 @@
 Nothing here runs on the engine's account of CPU time.
 """
 
-from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -13,12 +12,10 @@ from pilotage.kernel.nodes import Nodes
 from pilotage.model.effects import Bind, Decision, Reject
 from pilotage.model.task import Task
 from pilotage.model.workload import Workload
+from pilotage.sim.classes import ClassTally
 from pilotage.sim.gauge import Gauge
 from pilotage.sim.result import Curve
 from pilotage.sim.world import Step
-
-POINTS = 200
-"""Points on the curve of a timed run."""
 
 
 class Tally:
@@ -26,11 +23,15 @@ class Tally:
 
     def __init__(self, engine: Engine, workload: Workload) -> None:
         self.gauge = Gauge(engine, workload)
+        self.classes = ClassTally()
+        self.changed: list[int] = []
+        """Rows that changed in the last step."""
         self.arrived_gpu = 0
         self.arrivals = 0
         self.decisions = 0
         self.placed = 0
-        self.waits_s: list[float] = []
+        self.waits: list[tuple[Task, float]] = []
+        """Tasks placed, and how many seconds each had waited."""
         self._engine = engine
         self._waiting: dict[str, Task] = {}
         self._refused_feasible: set[str] = set()
@@ -45,6 +46,7 @@ class Tally:
             self.arrivals += 1
             self.arrived_gpu += task.demand["gpu"]
             self._waiting[task.id] = task
+            self.classes.arrived(task.spec)
         for effect in step.effects:
             if isinstance(effect, Bind):
                 self._enter(effect.decision)
@@ -54,6 +56,7 @@ class Tally:
                 self._enter(effect.decision)
                 self._refused(effect, step.now)
         self.gauge.look_at(rows)
+        self.changed = rows
 
     @property
     def unplaced(self) -> int:
@@ -78,8 +81,9 @@ class Tally:
     def _placed(self, bind: Bind, now: float) -> None:
         task = self._waiting.pop(bind.task_id)
         self.placed += 1
-        self.waits_s.append(now - task.arrival_s)
+        self.waits.append((task, now - task.arrival_s))
         self.gauge.count(task.spec, 1)
+        self.classes.placed(task.spec)
 
     def _refused(self, reject: Reject, now: float) -> None:
         if reject.decision.feasible or feasible_nodes(self._engine, self._waiting[reject.task_id], now):
@@ -126,44 +130,8 @@ class LoadCurve:
 
     def curve(self) -> Curve | None:
         """Return all points, or None if there is none."""
-        points = [(percent, *(self.at(percent) or (0.0, 0.0))) for percent in sorted(self._sums)]
-        return _curve("gpu_demand_arrived_pct", points)
-
-
-class TimeCurve:
-    """Means over time, from the first step to the last."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, float, float, float]] = []
-
-    def take(self, now: float, gauge: Gauge) -> None:
-        """Note what holds from ``now`` on."""
-        self._samples.append((now, gauge.gpu_pct, gauge.frag_pct, gauge.cpu_pct))
-
-    def means(self) -> tuple[float, float]:
-        """Return the means of GPU and CPU allocation in %; 0 for a run that took no time."""
-        samples = np.array(self._samples)
-        spans = np.diff(samples[:, 0])
-        if not spans.sum():
-            return 0.0, 0.0
-        gpu, cpu = spans @ samples[:-1, [1, 3]] / spans.sum()
-        return float(gpu), float(cpu)
-
-    @property
-    def end_s(self) -> float:
-        """When the last thing happened, in seconds of the trace's clock."""
-        return self._samples[-1][0]
-
-    def curve(self) -> Curve | None:
-        """Return `POINTS` points in equal steps of time, each with what holds then."""
-        samples = np.array(self._samples)
-        times = np.linspace(samples[0, 0], samples[-1, 0], POINTS)
-        at = np.searchsorted(samples[:, 0], times, side="right") - 1
-        return _curve("time_s", [(time, *samples[i, 1:3]) for time, i in zip(times, at, strict=True)])
-
-
-def _curve(x_is: str, points: Sequence[tuple[float, float, float]]) -> Curve | None:
-    if not points:
-        return None
-    columns = [tuple(round(float(value), 4) for value in column) for column in zip(*points, strict=True)]
-    return Curve(x_is, *columns)
+        if not self._sums:
+            return None
+        points = np.array([(percent, *(self.at(percent) or (0.0, 0.0))) for percent in sorted(self._sums)])
+        x, allocated, fragmented = (tuple(np.round(column, 4).tolist()) for column in points.T)
+        return Curve(x_is="gpu_demand_arrived_pct", x=x, gpu_allocation_pct=allocated, frag_pct=fragmented)

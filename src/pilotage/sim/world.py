@@ -15,7 +15,7 @@ from time import process_time
 from typing import NamedTuple
 
 from pilotage.engine.engine import Engine
-from pilotage.model.effects import Bind, Effect
+from pilotage.model.effects import Bind, Displaced, Effect
 from pilotage.model.events import BindConfirmed, Event, TaskFinished, TaskSubmitted
 from pilotage.model.task import Task
 from pilotage.sim.traces.trace import FOREVER_S
@@ -43,18 +43,21 @@ class World:
     """Tasks that come to an engine, and leave it ``durations_s`` seconds after they were placed.
 
     The engine knows its nodes already. ``cpu_s`` is the CPU time spent inside the engine so far, in seconds: nothing
-    else is in it.
+    else is in it; ``step_cpu_s`` and ``step_decisions`` are the same and the decisions made, step by step.
+    ``duration_of`` is known for tasks that leave.
     """
 
     def __init__(self, engine: Engine, tasks: Iterable[Task], durations_s: Iterable[float]) -> None:
         self.engine = engine
         self.cpu_s = 0.0
-        self._duration_of: dict[str, float] = {}
+        self.step_cpu_s: list[float] = []
+        self.step_decisions: list[int] = []
+        self.duration_of: dict[str, float] = {}
         self._heap: list[tuple[float, int, int, Task]] = []
         for sequence, (task, duration_s) in enumerate(zip(tasks, durations_s, strict=True)):
             self._heap.append((task.arrival_s, _ARRIVAL, sequence, task))
             if duration_s != FOREVER_S:
-                self._duration_of[task.id] = duration_s
+                self.duration_of[task.id] = duration_s
         self._sequence = len(self._heap)
         heapify(self._heap)
 
@@ -94,14 +97,17 @@ class World:
         for effect in effects:
             if isinstance(effect, Bind):
                 self.engine.apply(BindConfirmed(effect.task_id), now)
-        self.cpu_s += process_time() - begin
+        spent = process_time() - begin
+        self.cpu_s += spent
+        self.step_cpu_s.append(spent)
+        self.step_decisions.append(sum(not isinstance(effect, Displaced) for effect in effects))
         for effect in effects:
             if isinstance(effect, Bind):
                 self._expect_departure(effect.task_id, now)
         return Step(now, departed, arrived, effects)
 
     def _expect_departure(self, task_id: str, now: float) -> None:
-        duration_s = self._duration_of.get(task_id)
+        duration_s = self.duration_of.get(task_id)
         if duration_s is not None:
             task = self.engine.state.placements[task_id].task
             heappush(self._heap, (now + duration_s, _DEPARTURE, self._sequence, task))

@@ -1,14 +1,16 @@
 """Our own trace format: two CSV files, one of tasks and one of nodes, that anybody can write with a spreadsheet.
 
 Tasks: ``id,cpu_milli`` and, where wanted, ``arrival_s,duration_s,memory_mib,gpus,gpu_milli,gpu_models,priority,
-node_selector``. Nodes: ``name,cpu_milli`` and ``memory_mib,gpus,gpu_model,max_tasks,labels,taints``. An empty cell
-means the default. A file with ``arrival_s`` or ``duration_s`` among its columns is timed. ``gpu_milli`` is per GPU
+node_selector,user``. Nodes: ``name,cpu_milli`` and ``memory_mib,gpus,gpu_model,max_tasks,labels,taints``. An empty cell
+means the default; ``user`` says whose task it is. A file with ``arrival_s`` or ``duration_s`` among its columns is
+timed. ``gpu_milli`` is per GPU
 (default 1000, a whole one); an empty ``duration_s`` means that the task never leaves; models are joined by ``|``,
 labels and selectors are ``key=value;key=value``, taints ``key=value:NoSchedule;key:NoExecute``.
 """
 
 from typing import Annotated
 
+from immutabledict import immutabledict
 from msgspec import Meta, Struct
 
 from pilotage.model.amounts import WHOLE_GPU
@@ -37,6 +39,7 @@ class TaskRow(Struct):
     gpu_models: str = ""
     priority: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] = 0
     node_selector: str = ""
+    user: Annotated[str, Meta(max_length=500)] = ""
 
 
 class NodeRow(Struct):
@@ -88,6 +91,7 @@ def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
     """
     tasks, durations, census = [], [], Census(table, "id")
     specs: dict[tuple[int, int, int, int, str, str], TaskSpec] = {}
+    users: dict[str, immutabledict[str, str]] = {}
     for row in table.rows(TaskRow, extra=False):
         census.enter(row.id)
         key = (row.cpu_milli, row.memory_mib, row.gpus, row.gpu_milli, row.gpu_models, row.node_selector)
@@ -95,8 +99,9 @@ def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
         if spec is None:
             spec = specs[key] = _spec(table, row)
             census.check_models("gpu_models", spec.gpu_models, models)
+        labels = users.setdefault(row.user, immutabledict(user=row.user)) if row.user else immutabledict()
         with table.blaming(_TASK_COLUMNS):
-            tasks.append(Task(id=row.id, spec=spec, priority=row.priority, arrival_s=row.arrival_s))
+            tasks.append(Task(id=row.id, spec=spec, priority=row.priority, arrival_s=row.arrival_s, labels=labels))
         durations.append(FOREVER_S if row.duration_s is None else row.duration_s)
     census.close("tasks")
     return TaskList(tasks, durations, head_workload(task.spec for task in tasks))
