@@ -27,6 +27,8 @@ class Cycle:
     def decide(self, task: Task, seq: int, now: float) -> tuple[Decision, Cure]:
         """Place ``task`` on the best node, or say why none will do and what may cure that; nothing is half done."""
         state = self.state
+        if state.queues.declared and (over := state.queues.over_limit(task.queue, task.spec.demand)):
+            return self._held_back(task, over, seq, now), Cure.QUEUE
         kind = self.kinds.of(task)
         choice = kind.choose(state, task, now, self.seed)
         state.rotation.advance(choice.visited)
@@ -55,3 +57,18 @@ class Cycle:
         if node:
             state.place(task, choice.row, gpus)
         return decision, cures
+
+    def _held_back(self, task: Task, over: tuple[str, str], seq: int, now: float) -> Decision:
+        """Return the record of a task that no node was asked about: its place would pass a queue's limit."""
+        queue, resource = over
+        return Decision(
+            seq=seq,
+            now=now,
+            task_id=task.id,
+            version=self.state.version,
+            kind=0,
+            policy=self._digest,
+            tie=self.policy.tie,
+            feasible=0,
+            rejections=(("queue", f"queue {queue} would pass its limit of {resource}", len(self.state.nodes)),),
+        )

@@ -24,6 +24,8 @@ from pilotage.model.events import (
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
+    QueueDeclared,
+    QueueRemoved,
     TaskFinished,
     TaskPlaced,
     TaskSubmitted,
@@ -58,7 +60,7 @@ class Engine:
         self.retry = retry
         scorers = tuple(scorer for scorer, _ in policy.scorers)
         self.state = State((*policy.filters, *scorers))
-        self.room = WaitingRoom(policy.order, backoff or Backoff())
+        self.room = WaitingRoom(policy.order, backoff or Backoff(), self.state.queues)
         self.kinds = Kinds(policy, self.state.columns, cache_bytes)
         self.cycle = Cycle(policy, self.state, self.kinds, seed)
         self.story = Story()
@@ -81,6 +83,8 @@ class Engine:
             BindConfirmed: self._bind_confirmed,
             BindFailed: self._bind_failed,
             WorkloadExpected: self._workload_expected,
+            QueueDeclared: self._queue_declared,
+            QueueRemoved: self._queue_removed,
         }
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -88,6 +92,8 @@ class Engine:
     def apply(self, event: Event, now: float = 0.0) -> None:
         """Take note of what happened. Raises `InvalidInput`, with nothing changed, for what can not be."""
         self._handlers[type(event)](event, now)
+        if self.state.queues.fallen:
+            self.room.queues_moved(now)
 
     def _node_added(self, event: NodeAdded, now: float) -> None:
         self.state.add_node(event.node)
@@ -114,6 +120,7 @@ class Engine:
         task = event.task
         if task.id in self.room or task.id in self.state.placements:
             raise InvalidInput("task_id", f"a task called {task.id!r} is known already")
+        self.state.queues.check_task(task)
         self.room.submit(task)
         self._tell(now, task.id, "submitted")
         self._learn(task, now)
@@ -128,6 +135,7 @@ class Engine:
         task, row = event.task, self.state.row_of(event.node)
         if task.id in self.state.placements:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
+        self.state.queues.check_task(task)
         if len(event.gpus) != task.gpus or len(set(event.gpus)) != task.gpus:
             raise InvalidInput("gpus", f"task {task.id!r} asks for {task.gpus} GPUs, its place names {event.gpus}")
         gpu_count = int(self.state.columns.gpu_count[row])
@@ -181,6 +189,16 @@ class Engine:
         self.state.expect(workload)
         self._tell(now, "workload", how, f"{len(workload.parts)} specs")
         self.room.cured(Cure.WORKLOAD, now)
+
+    def _queue_declared(self, event: QueueDeclared, now: float) -> None:
+        self.state.declare_queue(event.queue, self.room.queues_in_use())
+        self._tell(now, event.queue.name, "queue declared")
+        self.room.queues_arranged(now)
+
+    def _queue_removed(self, event: QueueRemoved, now: float) -> None:
+        self.state.remove_queue(event.name, self.room.queues_in_use())
+        self._tell(now, event.name, "queue removed")
+        self.room.queues_arranged(now)
 
     # -- decisions -----------------------------------------------------------------------------------------------
 

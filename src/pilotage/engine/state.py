@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from pilotage.engine.change_log import ChangeLog
+from pilotage.engine.queues import QueueTree
 from pilotage.engine.rotation import Rotation
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
@@ -23,6 +24,7 @@ from pilotage.kernel.plugin import Group, Plugin
 from pilotage.model.amounts import checked_amount
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node
+from pilotage.model.queue import Queue
 from pilotage.model.task import Task, TaskSpec
 from pilotage.model.workload import Workload
 
@@ -54,6 +56,7 @@ class State:
     def __init__(self, plugins: tuple[Plugin, ...] = ()) -> None:
         self.columns = Columns()
         self.log = ChangeLog()
+        self.queues = QueueTree()
         self.nodes: dict[str, Node] = {}
         self.placements: dict[str, Placement] = {}
         self.tasks_on: list[dict[str, None]] = []
@@ -95,6 +98,7 @@ class State:
         self._next_order += 1
         self.rotation.write(row, node)
         self.nodes[node.name] = node
+        self.queues.count_node(node, 1)
         self.log.keep = max(self.log.keep, 2 * self.columns.n)
         self.log.append_all(Group.IMAGES)
         self.log.append(row, _NODE)
@@ -108,6 +112,8 @@ class State:
         self.rotation.write(row, node)
         if node.images != self.nodes[node.name].images:
             self.log.append_all(Group.IMAGES)
+        self.queues.count_node(self.nodes[node.name], -1)
+        self.queues.count_node(node, 1)
         self.nodes[node.name] = node
         self.log.append(row, _NODE)
         return row
@@ -120,7 +126,7 @@ class State:
         self.columns.clear_row(row)
         self.rotation.drop(row)
         self.log.append_all(Group.IMAGES)
-        del self.nodes[name]
+        self.queues.count_node(self.nodes.pop(name), -1)
         self._free_rows.append(row)
         self.log.append(row, _NODE)
         return lost
@@ -138,13 +144,35 @@ class State:
         self.columns.workload = workload
         self.log.append_all(Group.WORKLOAD)
 
+    # -- queues --------------------------------------------------------------------------------------------------
+
+    def declare_queue(self, queue: Queue, waiting: set[str]) -> None:
+        """Put ``queue`` into the tree, or in place of one of its name; tasks wait in ``waiting`` queues."""
+        self._outside_transaction()
+        self.queues.check_declared(queue, waiting | self._queues_in_use())
+        first = not self.queues.declared
+        self.queues.put(queue)
+        if first:
+            for placement in self.placements.values():
+                self.queues.count(placement.task, 1)
+
+    def remove_queue(self, name: str, waiting: set[str]) -> None:
+        """Take a queue without tasks and without queues below it out of the tree; tasks wait in ``waiting`` queues."""
+        self._outside_transaction()
+        self.queues.check_removed(name, waiting | self._queues_in_use())
+        self.queues.drop(name)
+
+    def _queues_in_use(self) -> set[str]:
+        tree = self.queues
+        return {name for name, used in tree.used.items() if used.get("tasks") and not tree.children[name]}
+
     # -- tasks ---------------------------------------------------------------------------------------------------
 
     def place(self, task: Task, row: int, gpus: tuple[int, ...], *, bound: bool = False, known: bool = False) -> None:
         """Put ``task`` on ``row`` and count it at once.
 
         ``known`` is for a placement that happened outside: it is counted whatever the node holds. Ours raises
-        `Overcommitted`, with nothing changed, where the node has too little; `InvalidInput` where an amount in use
+        `Overcommitted`, with nothing changed, where the node or a queue's limit leaves too little; `InvalidInput` where an amount in use
         would pass `MAX_AMOUNT`.
         """
         if task.id in self.placements:
@@ -194,6 +222,8 @@ class State:
             not 0 <= gpu < count or c.gpu_free[gpu, row] < share for gpu in gpus
         ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
+        if self.queues.declared and (over := self.queues.over_limit(task.queue, task.spec.demand)):
+            raise Overcommitted(f"task {task.id!r} would take queue {over[0]!r} past its limit of {over[1]}")
 
     def _check_countable(self, task: Task, row: int) -> None:
         """Raise `InvalidInput` where what others put on a node adds up to no amount."""
@@ -213,6 +243,8 @@ class State:
         else:
             del self.placements[task.id]
             del self.tasks_on[row][task.id]
+        if self.queues.declared:
+            self.queues.count(task, sign)
         groups = _WITH_GPUS if gpus else _AMOUNTS
         self.log.append(row, (*groups, Group.PORTS) if task.spec.ports else groups)
         if self._journal is not None:
@@ -228,7 +260,7 @@ class State:
         """
         outer = self._journal
         journal = self._journal = [] if outer is None else outer
-        start = len(journal)
+        start, fallen = len(journal), dict(self.queues.fallen)
         try:
             yield
         except BaseException:
@@ -236,6 +268,7 @@ class State:
             del journal[start:]
             for placement, sign in reversed(undo):
                 self._do(placement, -sign)
+            self.queues.fallen = fallen
             raise
         finally:
             self._journal = outer

@@ -5,6 +5,7 @@ import numpy as np
 from pilotage.engine.engine import Engine
 from pilotage.engine.state import State
 from pilotage.model.amounts import WHOLE_GPU
+from pilotage.model.events import Cure
 
 Problem = tuple[str, str]
 """(key of the object, what is wrong)."""
@@ -15,9 +16,10 @@ class Broken(AssertionError):  # noqa: N818 - reads as a statement
 
 
 def validate(engine: Engine) -> None:
-    """Raise `Broken` unless every invariant holds: amounts, GPUs, ports, counters, places, nodes, waiting room."""
+    """Raise `Broken` unless every invariant holds: amounts, GPUs, ports, counters, places, nodes, queues, room."""
     state = engine.state
-    problems = [*_amounts(state), *_counters(state), *_places(state), *_nodes(state), *_waiting(engine)]
+    problems = [*_amounts(state), *_counters(state), *_places(state), *_nodes(state)]
+    problems += [*_queues(engine), *_waiting(engine)]
     if problems:
         key, text = problems[0]
         story = "\n  ".join(str(line) for line in engine.story.of(key))
@@ -112,6 +114,28 @@ def _places(state: State) -> list[Problem]:
         problems.append(("nodes", "living rows and known nodes differ in number"))
     if columns.used[:, : columns.n][:, ~columns.alive[: columns.n]].any():
         problems.append(("nodes", "a blank row is in use"))
+    return problems
+
+
+def _queues(engine: Engine) -> list[Problem]:
+    """What queues use must be what is counted; a task that no limit holds back must not be held."""
+    tree, problems = engine.state.queues, []
+    if not tree.declared:
+        return []
+    used: dict[str, dict[str, int]] = {name: {} for name in tree.used}
+    for placement in engine.state.placements.values():
+        for name in tree.path(placement.task.queue):
+            for resource, amount in placement.task.spec.demand.items():
+                used[name][resource] = used[name].get(resource, 0) + amount
+    for name, counted in tree.used.items():
+        if {r: amount for r, amount in counted.items() if amount} != {r: a for r, a in used[name].items() if a}:
+            problems.append((name, f"queue {name!r}: what it uses differs from a recount"))
+    going_on = {(w.task.queue, w.task.spec.demand) for w in engine.room if w.place == "active"}
+    for waiting in engine.room:
+        group = (waiting.task.queue, waiting.task.spec.demand)
+        held = waiting.place == "unschedulable" and waiting.cures == Cure.QUEUE
+        if held and group not in going_on and tree.over_limit(*group) is None:
+            problems.append((waiting.task.id, f"task {waiting.task.id!r} is held back though its queue has room"))
     return problems
 
 

@@ -8,7 +8,10 @@
                                 backoff ◀──cured── unschedulable
 
 A rejected task sleeps until something happens that can cure it; woken, it first sits out the rest of its backoff,
-which doubles with every rejection. A task is in exactly one place; it leaves the room only by `pop` or `discard`.
+which doubles with every rejection. A task that only its queue's limit holds back sits out nothing. A task is in
+exactly one place; it leaves the room only by `pop` or `discard`.
+
+The order has two levels: the tree of queues says which leaf goes next, the leaf's heap which of its tasks.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +20,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from pilotage.engine.held import Held
+from pilotage.engine.queues import NO_QUEUE, QueueTree, pick_queue
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
@@ -55,11 +60,16 @@ class Backoff(Struct, frozen=True):
 class WaitingRoom:
     """Four places for waiting tasks, with the order of the queue in one of them."""
 
-    def __init__(self, order: Callable[[Task], Any], backoff: Backoff) -> None:
+    def __init__(self, order: Callable[[Task], Any], backoff: Backoff, queues: QueueTree) -> None:
         self._order = order
+        self._queues = queues
         self._backoff = backoff
         self._tasks: dict[str, Waiting] = {}
-        self._active: list[tuple[Any, int, int, str]] = []
+        self._active: dict[str, list[tuple[Any, int, int, str]]] = {}
+        """By leaf of the tree of queues, a heap."""
+        self._ready: dict[str, int] = {}
+        """By queue, the number of active tasks in its subtree, if there are queues."""
+        self._held = Held(queues)
         self._sitting_out: list[tuple[float, int, int, str]] = []
         self._asleep: dict[Cure, dict[str, None]] = {}
         self._submitted = 0
@@ -106,11 +116,13 @@ class WaitingRoom:
 
     def pop(self) -> Waiting:
         """Take out the active task that is first in the order of the queue (equal keys: submitted first)."""
+        heap = self._active[pick_queue(self._queues, self._ready) if self._queues.declared else NO_QUEUE]
         while True:
-            entry = heappop(self._active)
+            entry = heappop(heap)
             if self._current(entry, "active"):
-                self._active_count -= 1
-                return self._tasks.pop(entry[3])
+                waiting = self._tasks.pop(entry[3])
+                self._left_active(waiting)
+                return waiting
 
     def put_back(self, waiting: Waiting) -> None:
         """Return a popped task to the place it was popped from, as if it had never left."""
@@ -119,11 +131,13 @@ class WaitingRoom:
 
     def reject(self, waiting: Waiting, cures: Cure, now: float) -> None:
         """Put a popped task to sleep until something of ``cures`` happens."""
-        waiting.attempts += 1
-        waiting.rejected_at = now
         waiting.cures = cures
         self._tasks[waiting.task.id] = waiting
         self._move(waiting, "unschedulable")
+        if cures == Cure.QUEUE and self._held.put(waiting.key, waiting.seq, waiting.task):
+            return
+        waiting.attempts += 1
+        waiting.rejected_at = now
         self._asleep.setdefault(cures, {})[waiting.task.id] = None
 
     def retry(self, task: Task, attempts: int, now: float) -> None:
@@ -141,6 +155,25 @@ class WaitingRoom:
         for task_id in woken:
             self._wake(self._tasks[task_id], now)
         return len(woken)
+
+    def queues_moved(self, now: float) -> None:
+        """Let go on whom the queues that fell held back; tell them so."""
+        for task_id in self._held.released(self._queues.fallen):
+            self._activate(self._tasks[task_id])
+        self._queues.fallen.clear()
+        self.cured(Cure.QUEUE, now)
+
+    def queues_arranged(self, now: float) -> None:
+        """Follow a change of the tree itself."""
+        self._ready = {}
+        for waiting in self:
+            if waiting.place == "active":
+                self._count_ready(waiting, 1)
+        self.queues_moved(now)
+
+    def queues_in_use(self) -> set[str]:
+        """Return the queues of all tasks in the room."""
+        return {waiting.task.queue for waiting in self}
 
     def release(self, now: float) -> None:
         """Make active every task whose backoff is over."""
@@ -160,9 +193,9 @@ class WaitingRoom:
     def lost(self) -> list[str]:
         """Return the tasks that their place does not list, so that they could never leave it: there are none."""
         listed: dict[Place, set[str]] = {
-            "active": {entry[3] for entry in self._active if self._current(entry, "active")},
+            "active": {e[3] for heap in self._active.values() for e in heap if self._current(e, "active")},
             "backoff": {entry[3] for entry in self._sitting_out if self._current(entry, "backoff")},
-            "unschedulable": {task_id for asleep in self._asleep.values() for task_id in asleep},
+            "unschedulable": {*self._held, *(task_id for asleep in self._asleep.values() for task_id in asleep)},
             "gated": {waiting.task.id for waiting in self if waiting.place == "gated"},
         }
         return [waiting.task.id for waiting in self if waiting.task.id not in listed[waiting.place]]
@@ -178,7 +211,22 @@ class WaitingRoom:
     def _activate(self, waiting: Waiting) -> None:
         self._move(waiting, "active")
         self._active_count += 1
-        heappush(self._active, (waiting.key, waiting.seq, waiting.ticket, waiting.task.id))
+        self._count_ready(waiting, 1)
+        entry = (waiting.key, waiting.seq, waiting.ticket, waiting.task.id)
+        heappush(self._active.setdefault(waiting.task.queue, []), entry)
+
+    def _left_active(self, waiting: Waiting) -> None:
+        self._active_count -= 1
+        self._count_ready(waiting, -1)
+        if self._held:
+            follows = self._held.next_of(waiting.task)
+            if follows is not None:
+                self._activate(self._tasks[follows])
+
+    def _count_ready(self, waiting: Waiting, sign: int) -> None:
+        if self._queues.declared:
+            for name in self._queues.path(waiting.task.queue):
+                self._ready[name] = self._ready.get(name, 0) + sign
 
     def _move(self, waiting: Waiting, place: Place) -> None:
         waiting.place = place
@@ -186,8 +234,8 @@ class WaitingRoom:
 
     def _leave(self, waiting: Waiting) -> None:
         if waiting.place == "active":
-            self._active_count -= 1
-        elif waiting.place == "unschedulable":
+            self._left_active(waiting)
+        elif waiting.place == "unschedulable" and not self._held.discard(waiting.task.id):
             asleep = self._asleep[waiting.cures]
             del asleep[waiting.task.id]
             if not asleep:

@@ -5,6 +5,7 @@ from enum import Flag, auto
 from msgspec import Struct
 
 from pilotage.model.node import Node
+from pilotage.model.queue import Queue
 from pilotage.model.task import Task
 from pilotage.model.workload import Workload
 
@@ -26,8 +27,10 @@ class Cure(Flag):
     """Another mix of tasks is expected."""
     TIME = auto()
     """Time passed."""
+    QUEUE = auto()
+    """What a queue uses fell, or its limit changed."""
     ANYTHING = NODE_ADDED | CAPACITY | LABELS | TAINTS | CORDON | TASK_LEFT | TASK_CAME | WORKLOAD
-    """All but time."""
+    """All that happens to nodes and tasks; not time, nor queues."""
 
 
 class NodeAdded(Struct, frozen=True, tag=True):
@@ -93,6 +96,18 @@ class WorkloadExpected(Struct, frozen=True, tag=True):
     workload: Workload
 
 
+class QueueDeclared(Struct, frozen=True, tag=True):
+    """There is such a queue, or what was declared under its name is now this."""
+
+    queue: Queue
+
+
+class QueueRemoved(Struct, frozen=True, tag=True):
+    """A queue without tasks and without queues below it is gone."""
+
+    name: str
+
+
 Event = (
     NodeAdded
     | NodeUpdated
@@ -104,4 +119,6 @@ Event = (
     | BindConfirmed
     | BindFailed
     | WorkloadExpected
+    | QueueDeclared
+    | QueueRemoved
 )
