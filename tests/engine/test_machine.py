@@ -220,7 +220,8 @@ class Machine(RuleBasedStateMachine):
                     raise Undone
         else:
             choice = engine.kinds.of(task).choose(state, task, self.world.now, engine.seed)
-            if what == "place" and choice.row >= 0:
+            held = state.queues.declared and state.queues.over_limit(task.queue, task.demand)
+            if what == "place" and choice.row >= 0 and not held:
                 place = Place(state.nodes[state.columns.names[choice.row]])
                 place.tasks = {t: (p.task.spec, p.gpus) for t, p in state.placements.items() if p.row == choice.row}
                 gpus = self.world.rules.devices(task, place, self.world.cluster) if task.gpus else ()

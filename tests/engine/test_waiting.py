@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage.engine.queues import QueueTree
 from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
 from pilotage.kernel.policy import by_priority
 from pilotage.model.events import Cure
@@ -17,7 +18,7 @@ def task(name: str, priority: int = 0, arrival_s: float = 0.0, *gates: str) -> T
 
 
 def room_with(*tasks: Task, backoff: Backoff | None = None) -> WaitingRoom:
-    room = WaitingRoom(by_priority, backoff or Backoff())
+    room = WaitingRoom(by_priority, backoff or Backoff(), QueueTree())
     for each in tasks:
         room.submit(each)
     return room

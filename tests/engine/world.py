@@ -16,6 +16,8 @@ from pilotage.model.events import (
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
+    QueueDeclared,
+    QueueRemoved,
     TaskFinished,
     TaskPlaced,
     TaskSubmitted,
@@ -24,6 +26,7 @@ from pilotage.model.events import (
 )
 from pilotage.model.node import Node
 from pilotage.model.task import Task
+from tests.engine.queue_reference import Queues
 from tests.kernel.reference import Cluster, Place, Rules, decide
 
 CURES = {
@@ -65,6 +68,8 @@ class World:
         self.waiting: dict[str, Entry] = {}
         self.displaced: list[tuple[str, str]] = []
         self.tasks: dict[str, Task] = {}
+        self.queues = Queues()
+        self.fallen: set[str] = set()
         self.over: set[str] = set()
         self.now = self._decided_at = 0.0
         self._submitted = 0
@@ -94,15 +99,20 @@ class World:
                 if self.waiting[task_id].place == "gated":
                     self.waiting[task_id].place = "active"
             case TaskPlaced(task=task, node=node, gpus=gpus):
-                self.waiting.pop(task.id, None)
+                entry = self.waiting.pop(task.id, None)
                 self.tasks[task.id] = task
                 self._put(task, node, gpus, bound=True)
+                if entry is not None and entry.place == "active":
+                    self._follow(entry.task)
                 self._wake({"task came"})
             case TaskFinished(task_id=task_id):
                 self.over.add(task_id)
-                if self.waiting.pop(task_id, None) is None:
+                entry = self.waiting.pop(task_id, None)
+                if entry is None:
                     self._take(task_id)
                     self._wake({"task left"})
+                elif entry.place == "active":
+                    self._follow(entry.task)
             case BindConfirmed(task_id=task_id):
                 self.bound.add(task_id)
                 self.attempts.pop(task_id, None)
@@ -114,6 +124,13 @@ class World:
             case WorkloadExpected(workload=workload) if self.rules.listens:
                 self.cluster.workload = workload
                 self._wake({"workload"})
+            case QueueDeclared(queue=queue):
+                self.queues.declared[queue.name] = queue
+                self.fallen |= {"", *self.queues.declared}
+            case QueueRemoved(name=name):
+                del self.queues.declared[name]
+                self.fallen |= {"", *self.queues.declared}
+        self._let_go()
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
@@ -125,21 +142,32 @@ class World:
         for entry in self.waiting.values():
             if entry.place == "backoff" and entry.due <= self.now:
                 entry.place = "active"
-        active = sum(entry.place == "active" for entry in self.waiting.values())
         effects = self.engine.decide(self.now, budget)
         lost, decided = effects[: len(self.displaced)], effects[len(self.displaced) :]
         assert [(e.task_id, e.node) for e in lost if isinstance(e, Displaced)] == self.displaced
         self.displaced = []
-        assert len(decided) == min(active, active if budget is None else budget)
         for effect in decided:
             self._expect(effect)
+        done = not any(entry.place == "active" for entry in self.waiting.values())
+        assert done or len(decided) == budget
         return effects
 
     def _expect(self, effect: Effect) -> None:
         """The effect must be about the first active task, and say what the reference says."""
         active = [entry for entry in self.waiting.values() if entry.place == "active"]
-        entry = min(active, key=lambda e: (-e.task.priority, e.task.arrival_s, e.seq))
+        capacity: dict[str, int] = {}
+        for place in self.cluster.places.values():
+            for resource, amount in place.node.capacity.items():
+                capacity[resource] = capacity.get(resource, 0) + amount
+        leaf = self.queues.pick({entry.task.queue for entry in active}, self._running, capacity)
+        entry = _first([entry for entry in active if entry.task.queue == leaf])
         task = entry.task
+        over = self.queues.over_limit(task, self._running)
+        if over is not None:
+            self._expect_held(effect, entry, *over)
+            return
+        entry.place = "popped"
+        self._follow(task)
         outcome = decide(self.rules, task, self.cluster)
         self._decided += 1
         decision = effect.decision
@@ -168,6 +196,43 @@ class World:
         self._put(task, effect.node, effect.gpus, bound=False)
         self._wake({"task came"})
 
+    def _expect_held(self, effect: Effect, entry: Entry, queue: str, resource: str) -> None:
+        self._decided += 1
+        assert isinstance(effect, Reject), f"{effect} but {entry.task.queue} would pass a limit"
+        assert (effect.task_id, effect.decision.seq) == (entry.task.id, self._decided)
+        why = ("queue", f"queue {queue} would pass its limit of {resource}", len(self.cluster.places))
+        assert effect.decision.rejections == (why,)
+        entry.place, entry.cures = "unschedulable", {"queue"}
+        self.queues.blocker[_group(entry.task)] = queue
+
+    # -- queues --------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> list[Task]:
+        return [self.tasks[task_id] for task_id in self.where]
+
+    @property
+    def _held(self) -> list[Entry]:
+        """Those that nothing but a queue's limit holds back."""
+        return [e for e in self.waiting.values() if e.cures == {"queue"} and e.place == "unschedulable"]
+
+    def _follow(self, task: Task) -> None:
+        """The first held task of the same group may go on, if there is room."""
+        group = [entry for entry in self._held if _group(entry.task) == _group(task)]
+        if group:
+            over = self.queues.over_limit(task, self._running)
+            if over is None:
+                _first(group).place = "active"
+            else:
+                self.queues.blocker[_group(task)] = over[0]
+
+    def _let_go(self) -> None:
+        """Of each group that a queue held back whose use fell, the first task goes on if there is room."""
+        for one in {_group(entry.task): entry.task for entry in self._held}.values():
+            if self.queues.blocker[_group(one)] in self.fallen:
+                self._follow(one)
+        self.fallen.clear()
+
     # -- comparison ----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -189,7 +254,11 @@ class World:
         assert self.waiting.keys() | self.where.keys() | self.over == self.tasks.keys()
         assert not self.waiting.keys() & self.where.keys()
         for entry in self.waiting.values():
-            if entry.place == "unschedulable":
+            if entry in self._held:
+                free = self.queues.over_limit(entry.task, self._running) is None
+                going_on = [_group(e.task) for e in self.waiting.values() if e.place == "active"]
+                assert not free or _group(entry.task) in going_on, f"{entry.task.id} is held for nothing"
+            elif entry.place == "unschedulable":
                 assert not decide(self.rules, entry.task, self.cluster).totals, f"{entry.task.id} sleeps for nothing"
 
     # -- reference of the waiting room ---------------------------------------------------------------------------
@@ -203,6 +272,7 @@ class World:
         """A task that lost its place: at once, or after its backoff if its bind failed."""
         task = self.tasks[task_id]
         del self.where[task_id]
+        self.fallen |= {*self.queues.path(task.queue)}
         self.bound.discard(task_id)
         self.attempts.pop(task_id, None)
         entry = self._enter(task, "active", attempts)
@@ -228,9 +298,18 @@ class World:
             self.bound.add(task.id)
 
     def _take(self, task_id: str) -> None:
+        self.fallen |= {*self.queues.path(self.tasks[task_id].queue)}
         del self.cluster.places[self.where.pop(task_id)].tasks[task_id]
         self.bound.discard(task_id)
         self.attempts.pop(task_id, None)
+
+
+def _first(entries: list[Entry]) -> Entry:
+    return min(entries, key=lambda e: (-e.task.priority, e.task.arrival_s, e.seq))
+
+
+def _group(task: Task) -> tuple:
+    return (task.queue, tuple(sorted(task.demand.items())))
 
 
 def differences(before: Node, after: Node) -> set[str]:

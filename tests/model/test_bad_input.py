@@ -9,6 +9,7 @@ from pilotage.engine.waiting import Backoff
 from pilotage.model.errors import InvalidInput
 from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import Node
+from pilotage.model.queue import Queue
 from pilotage.model.task import HostPort, Preference, Task, TaskSpec, Term
 from pilotage.model.workload import MAX_WEIGHT, Workload, head_workload
 
@@ -140,3 +141,33 @@ def test_the_head_of_a_workload_is_cut_once_it_covers_enough() -> None:
     assert len(head_workload([rare, *[small] * 60, *[large] * 39], keep=1.0).parts) == 3
     tied = head_workload([large, small, small, large], keep=0.5)
     assert tied == Workload(((forgotten[1], 2),)), "ties: the first seen"
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        ({"name": ""}, "queue.name"),
+        ({"name": 5}, "queue.name"),
+        ({"parent": None}, "queue.parent"),
+        ({"parent": "x" * 513}, "queue.parent"),
+        ({"priority": 2**31}, "queue.priority"),
+        ({"priority": "high"}, "queue.priority"),
+        ({"weight": 0}, "queue.weight"),
+        ({"weight": -1}, "queue.weight"),
+        ({"weight": 1.5}, "queue.weight"),
+        ({"quota": {"cpu": -1}}, "queue.quota.cpu"),
+        ({"limit": {"gpu": "all"}}, "queue.limit.gpu"),
+        ({"quota": {"cpu": 2}, "limit": {"memory": 0, "cpu": 1}}, "queue.limit.cpu"),
+    ],
+)
+def test_queues(facts, field) -> None:
+    assert field_of(lambda: Queue(**{"name": "q", **facts})) == field
+
+
+def test_a_limit_may_equal_its_quota() -> None:
+    assert Queue(name="q", quota={"cpu": 2}, limit={"cpu": 2}).limit["cpu"] == 2
+
+
+def test_the_queue_of_a_task_is_a_name() -> None:
+    assert field_of(lambda: task(queue=None)) == "queue"
+    assert field_of(lambda: task(queue="x" * 513)) == "queue"

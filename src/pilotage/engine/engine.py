@@ -141,8 +141,8 @@ class Engine:
         gpu_count = int(self.state.columns.gpu_count[row])
         if any(not 0 <= gpu < gpu_count for gpu in event.gpus):
             raise InvalidInput("gpus", f"node {event.node!r} has GPUs 0 to {gpu_count - 1}, got {event.gpus}")
-        new = not self.room.discard(task.id)
         self.state.place(task, row, event.gpus, bound=True, known=True)
+        new = not self.room.discard(task.id)
         self._tell(now, task.id, "placed", event.node)
         if new:
             self._learn(task, now)
@@ -213,9 +213,9 @@ class Engine:
             self._decided_at = now
             room.cured(Cure.TIME, now)
         room.release(now)
-        left = room.active if budget is None else budget
-        while left > 0 and room.active:
-            left -= 1
+        left = budget
+        while room.active and left != 0:
+            left = None if left is None else left - 1
             waiting = room.pop()
             try:
                 self._decide_one(waiting, now)

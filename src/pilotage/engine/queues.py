@@ -126,19 +126,19 @@ class QueueTree:
 
     def _arrange(self) -> None:
         """Work out the shape anew, and what inner queues use from what the leaves use."""
+        own = {name: used for name, used in self.used.items() if not self.children.get(name)}
         names = sorted(self.queues)
         self.children = {name: [child for child in names if self.queues[child].parent == name] for name in names}
         self.children[NO_QUEUE] = []
         self.top = [NO_QUEUE, *(name for name in names if not self.queues[name].parent)]
         self._path = {NO_QUEUE: (NO_QUEUE,)}
-        leaves = {name: self.used.get(name, {}) for name, below in self.children.items() if not below}
         self.used = {name: {} for name in (NO_QUEUE, *names)}
         for name in names:
             path = [name]
             while above := self.queues[path[-1]].parent:
                 path.append(above)
             self._path[name] = tuple(path)
-        for name, used in leaves.items():
+        for name, used in own.items():
             self._add(name, used, 1)
         self._turns.clear()
         self.fallen = dict.fromkeys(self._path)

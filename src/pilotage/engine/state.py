@@ -172,8 +172,8 @@ class State:
         """Put ``task`` on ``row`` and count it at once.
 
         ``known`` is for a placement that happened outside: it is counted whatever the node holds. Ours raises
-        `Overcommitted`, with nothing changed, where the node or a queue's limit leaves too little; `InvalidInput` where an amount in use
-        would pass `MAX_AMOUNT`.
+        `Overcommitted`, with nothing changed, where the node or a queue's limit leaves too little; `InvalidInput` where
+        an amount in use would pass `MAX_AMOUNT`.
         """
         if task.id in self.placements:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
