@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-from benchmarks import decisions, events, openb
+from benchmarks import decisions, events, manager, openb
 from pilotage.app.allocator import keep_freed_memory
 
-QUESTIONS = {"decisions": decisions.run, "events": events.run, "openb": openb.run}
+QUESTIONS = {"decisions": decisions.run, "events": events.run, "manager": manager.run, "openb": openb.run}
 
 
 def main() -> int:
