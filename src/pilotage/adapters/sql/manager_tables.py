@@ -41,7 +41,7 @@ def _member() -> list[Column[Any]]:
     return [
         _text("host_name", "hostname"),
         _text("ip"),
-        Column("port", Integer, nullable=False, server_default=text("0")),
+        Column("port", BigInteger, nullable=False, server_default=text("0")),
         _text("idc"),
         _text("location"),
         _text("state", default="inactive"),
@@ -120,8 +120,8 @@ seed_peer = Table(
     *_base(),
     *_member(),
     _text("type", default="super"),
-    Column("download_port", Integer, nullable=False, server_default=text("0")),
-    Column("object_storage_port", Integer, nullable=False, server_default=text("0")),
+    Column("download_port", BigInteger, nullable=False, server_default=text("0")),
+    Column("object_storage_port", BigInteger, nullable=False, server_default=text("0")),
     Column("seed_peer_cluster_id", BigInteger, nullable=False, key="cluster_id"),
     _unique("uk_manager_seed_peer", "hostname", "ip", "cluster_id"),
 )

@@ -54,7 +54,9 @@ def _member() -> "list[sa.Column[Any]]":
 def upgrade() -> None:
     """Create the tables."""
     revisions = op.create_table(
-        "manager_revision", sa.Column("id", sa.Integer, primary_key=True), sa.Column("revision", sa.BigInteger)
+        "manager_revision",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("revision", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "manager_replica",
