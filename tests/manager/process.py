@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-INTERVAL_S = 0.4
+INTERVAL_S = 0.8
 """Between keep-alive messages in these tests; three of them, a sweep and a refresh are the bound."""
 
 BOUND_S = 3 * INTERVAL_S + 2

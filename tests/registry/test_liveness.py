@@ -52,14 +52,22 @@ def test_the_end_of_an_older_stream_changes_nothing() -> None:
     assert live.closed("new") == KEY
 
 
-def test_an_older_stream_that_still_speaks_takes_over() -> None:
+def test_an_older_stream_that_has_spoken_since_takes_over() -> None:
     live = Liveness("me")
     live.opened("old", KEY, 5.0, 0.0)
     live.opened("new", KEY, 5.0, 0.0)
     assert live.ticked("old", 1.0) is None, "the newest speaks for the member"
-    assert live.closed("new") == KEY
+    assert live.closed("new") is None
     assert live.ticked("old", 2.0) == KEY
     assert live.closed("old") == KEY
+
+
+def test_a_connection_left_behind_does_not_keep_a_member_alive() -> None:
+    live = Liveness("me")
+    live.opened("left", KEY, 5.0, 0.0)
+    live.opened("new", KEY, 5.0, 1.0)
+    assert live.closed("new") == KEY
+    assert live.ticked("left", 2.0) == KEY, "it was not left behind after all"
 
 
 def test_a_process_that_slept_blames_nobody() -> None:

@@ -3,7 +3,8 @@
 Pure: time is an argument (seconds of a clock that never goes back), and what must be written is returned. Rules:
 
 - A member lives until its stream ends or is silent for three intervals (`LEASE_INTERVALS`).
-- A newer stream of the same member replaces the older one: the older one's end changes nothing.
+- A newer stream of the same member replaces the older one: the older one's end changes nothing. When the newer one
+  ends, an older one that has spoken since it began takes its place; one that has not is a connection left behind.
 - A member heard by another manager lives as long as that manager shows signs of life (its beat in the database); once
   the beat stands still for the member's lease, anybody may call the member dead, unless it has come back elsewhere.
 - A member called alive by nobody (it only registered) has one lease from when it was first seen.
@@ -24,10 +25,12 @@ Key = tuple[type[Member], int]
 
 
 class Stream(Struct):
-    """One keep-alive stream: whose it is, and until when it may be silent."""
+    """One keep-alive stream: whose it is, since when, when it was heard, and until when it may be silent."""
 
     key: Key
     lease_s: float
+    opened_s: float
+    heard_s: float
     expires_s: float
 
 
@@ -37,7 +40,7 @@ class Liveness:
     def __init__(self, replica: str) -> None:
         self.replica = replica
         self._streams: dict[Hashable, Stream] = {}
-        self._newest: dict[Key, Hashable] = {}
+        self._of: dict[Key, list[Hashable]] = {}  # oldest first; the last speaks for the member
         self._beats: dict[str, tuple[int, float]] = {}
         self._unheard: dict[tuple[Key, int], float] = {}
         self._swept_s: float | None = None
@@ -55,27 +58,35 @@ class Liveness:
     def opened(self, stream: Hashable, key: Key, interval_s: float, now_s: float) -> None:
         """A stream has said whose it is; it replaces an older one of the same member."""
         lease = self.lease_s(interval_s)
-        self._streams[stream] = Stream(key, lease, now_s + lease)
-        self._newest[key] = stream
+        self._streams[stream] = Stream(key, lease, now_s, now_s, now_s + lease)
+        self._of.setdefault(key, []).append(stream)
 
     def ticked(self, stream: Hashable, now_s: float) -> Key | None:
-        """A stream has spoken again; return the member it speaks for, None if it is over or a newer one stands.
-
-        An older stream that still speaks when the newest is gone takes its place.
-        """
+        """A stream has spoken again; return the member it speaks for, None if it is over or a newer one stands."""
         known = self._streams.get(stream)
         if known is None:
             return None
-        known.expires_s = now_s + known.lease_s
-        return known.key if self._newest.setdefault(known.key, stream) == stream else None
+        known.heard_s, known.expires_s = now_s, now_s + known.lease_s
+        return known.key if self._of[known.key][-1] == stream else None
 
     def closed(self, stream: Hashable) -> Key | None:
-        """A stream has ended; return the member that is dead by that, None if a newer stream (or nobody) stands."""
+        """A stream has ended; return the member that is dead by that, None if another stream stands for it.
+
+        What was left behind by a member that is dead speaks for it again with its next message.
+        """
         known = self._streams.pop(stream, None)
-        if known is None or self._newest.get(known.key) != stream:
+        if known is None:
             return None
-        del self._newest[known.key]
-        return known.key
+        streams = self._of[known.key]
+        was_newest = streams[-1] == stream
+        streams.remove(stream)
+        if not streams:
+            del self._of[known.key]
+            return known.key
+        if not was_newest:
+            return None
+        streams.sort(key=lambda each: self._streams[each].heard_s)
+        return None if self._streams[streams[-1]].heard_s > known.opened_s else known.key
 
     def expires_in(self, stream: Hashable, now_s: float) -> float | None:
         """Return the seconds that a stream may still be silent, None if it is not known (any more)."""
@@ -84,7 +95,7 @@ class Liveness:
 
     def holds(self, key: Key) -> bool:
         """Return whether a stream here speaks for the member."""
-        return key in self._newest
+        return key in self._of
 
     # ------------------------------------------------------------ the passing of time
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -90,12 +91,13 @@ class Client:
     def kill(self) -> None:
         """Die as a process dies whose machine goes on: without a word, its connections cut by the kernel."""
         self._process.kill()
-        self._process.wait(10)
+        self.end()
 
     def end(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
 

@@ -31,7 +31,13 @@ class KeepAlive:
         self._limit = limit
         self._dragonfly = dragonfly
         self._numbers = itertools.count(1)
+        self._inboxes: set[_Inbox] = set()
         self.open = 0
+
+    def leave(self) -> None:
+        """End all streams, so that who sends them looks for another manager at once."""
+        for inbox in self._inboxes:
+            inbox.close()
 
     def handler(self, wire: ModuleType) -> Any:
         """Return the method for one wire form."""
@@ -61,6 +67,7 @@ class KeepAlive:
     async def _listen(self, messages: AsyncIterator[bytes], wire: ModuleType) -> bool:
         """Follow a stream to its end; return whether it ended by silence."""
         inbox = _Inbox(messages)
+        self._inboxes.add(inbox)
         stream = next(self._numbers)
         try:
             first = await inbox.next(FIRST_MESSAGE_S)
@@ -80,6 +87,7 @@ class KeepAlive:
         except StopAsyncIteration:
             return False
         finally:
+            self._inboxes.discard(inbox)
             inbox.close()
             await self._pulse.closed(stream)
 
@@ -99,8 +107,7 @@ class _Inbox:
         if not done:
             return None
         reading, self._reading = self._reading, None
-        message = reading.result()
-        if message is None:
+        if reading.cancelled() or (message := reading.result()) is None:
             raise StopAsyncIteration
         return message
 

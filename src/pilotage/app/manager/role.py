@@ -44,7 +44,7 @@ class Role:
         self._settings = settings
         self._tokens = [each for each in settings.tokens.get_secret_value().split(",") if each.strip()]
         self._tokens = [each.strip() for each in self._tokens]
-        self._http: HttpServer | None = None
+        self._parts = contextlib.AsyncExitStack()
         self._pulsing: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, str]:
@@ -54,30 +54,34 @@ class Role:
         """
         settings = self._settings
         dragonfly = settings.compatibility == "dragonfly"
-        self._store = await asyncio.to_thread(_open_store, settings.database)
-        self._registry = Registry(self._store, profile=profile_named(settings.profile), require=_terms(settings))
+        store = await asyncio.to_thread(_open_store, settings.database)
+        self._parts.push_async_callback(asyncio.to_thread, store.close)
+        self._registry = Registry(store, profile=profile_named(settings.profile), require=_terms(settings))
         times = Times(settings.keep_alive_interval_s, settings.refresh_s, settings.forget_inactive_s)
-        self._pulse = Pulse(self._registry, self._store, replica_name(), times)
+        self._pulse = Pulse(self._registry, store, replica_name(), times)
         try:
             await self._registry.follow()
             await self._pulse.step()
         except StorageDown as error:
             raise InvalidInput("manager.database", str(error)) from None
         gate = Gate(self._tokens, rate=settings.calls_per_s, burst=settings.calls_burst)
-        self._shared = _shared_cache(settings)
+        shared = _shared_cache(settings)
         discovery = Discovery(
             self._registry,
             hosts=settings.hosts,
             budget_bytes=settings.cache_mib << 20,
-            shared=self._shared,
+            shared=shared,
             everyone=dragonfly,
         )
         keep_alive = KeepAlive(self._pulse, gate, limit=settings.streams, dragonfly=dragonfly)
         size = settings.message_mib << 20
         self._grpc = Server(self._registry, discovery, keep_alive, gate, dragonfly=dragonfly, message_bytes=size)
         grpc_address = self._listen_grpc()
+        self._parts.push_async_callback(self._stop_pulse)
         numbers = Numbers(self._registry.catalogue, discovery, self._pulse, gate)
         http_url = await self._listen_http(numbers) if settings.http else ""
+        self._parts.push_async_callback(self._grpc.stop, STOP_WITHIN_S)
+        self._parts.callback(keep_alive.leave)
         await self._grpc.start()
         self._pulsing = asyncio.create_task(self._pulse.run())
         _log.info("serving", grpc=grpc_address, http=http_url, clusters=len(self._registry.catalogue.clusters))
@@ -90,15 +94,14 @@ class Role:
 
     async def stop(self) -> None:
         """Let calls finish, and leave. Members stay alive for their lease, in which they find another manager."""
-        self._pulse.leave()
-        with contextlib.suppress(AttributeError):
-            await self._grpc.stop(STOP_WITHIN_S)
-        if self._http is not None:
-            await self._http.stop()
+        if self._pulsing is not None:
+            self._pulse.leave()
+        await self._parts.aclose()
+
+    async def _stop_pulse(self) -> None:
         if self._pulsing is not None:
             self._pulsing.cancel()
             await asyncio.gather(self._pulsing, return_exceptions=True)
-        await asyncio.to_thread(self._store.close)
 
     def _listen_grpc(self) -> str:
         settings = self._settings
@@ -128,8 +131,9 @@ class Role:
             Tokens({ADMIN: self._tokens} if self._tokens else {}),
             Limits(body_bytes=HTTP_BODY_BYTES),
         )
-        self._http = HttpServer(gate, Listen(host.strip("[]"), port, settings.tls_certificate, settings.tls_key))
-        return await self._http.start()
+        server = HttpServer(gate, Listen(host.strip("[]"), port, settings.tls_certificate, settings.tls_key))
+        self._parts.push_async_callback(server.stop)
+        return await server.start()
 
     def _add_watching(self, app: FastAPI, numbers: Numbers) -> None:
         @app.get("/healthz", include_in_schema=False)
