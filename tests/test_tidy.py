@@ -29,16 +29,6 @@ LANDING_AHEAD = {
     "pilotage.app.vms.worker",
     "pilotage.adapters.rabbitmq.publisher",
     "pilotage.testing.fault_proxy",
-    "pilotage.adapters.sql.lease",
-    "pilotage.adapters.sql.migrate",
-    "pilotage.adapters.sql.writer",
-    "pilotage.api.http.gate",
-    "pilotage.api.http.server",
-    "pilotage.app.logs",
-    "pilotage.engine.taskqueue.choosers",
-    "pilotage.engine.taskqueue.machine",
-    "pilotage.engine.taskqueue.push",
-    "pilotage.learn.remembered",
 }
 RUN_BY_ALEMBIC = "pilotage.adapters.sql.migrations."
 

@@ -17,11 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pilotage.app.manager.settings import ManagerSettings
+from pilotage.app.tasks.settings import ServeSettings
 from pilotage.model.errors import InvalidInput
 
 FILE = "pilotage.toml"
 PREFIX = "PILOTAGE_"
 FILE_VARIABLE = "PILOTAGE_CONFIG"
+
+INSTANCES = "instances"
+"""The one part of a file that is no section: a list of task instances."""
 
 
 class SimulateSettings(BaseModel):
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
     simulate: SimulateSettings = SimulateSettings()
     engine: EngineSettings = EngineSettings()
     manager: ManagerSettings = ManagerSettings()
+    serve: ServeSettings = ServeSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -97,6 +102,8 @@ class Configuration(Struct, frozen=True):
 
     settings: Settings
     values: tuple[Value, ...]
+    instances: Any = None
+    """What the file has below ``instances``, as it stands there: the task service reads it."""
 
 
 def load_config(path: str | None = None, environ: Mapping[str, str] | None = None) -> Configuration:
@@ -107,24 +114,39 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
     environ = os.environ if environ is None else environ
     file = path or environ.get(FILE_VARIABLE) or (FILE if Path(FILE).exists() else None)
     said = _read(Path(file)) if file else {}
+    instances = said.pop(INSTANCES, None)
     _check_sections(file or "", said)
     _check_variables(environ)
     try:
         settings = Settings(**said)
     except ValidationError as error:
         raise _fault(error, file or "", environ) from None
-    return Configuration(settings, tuple(_values(settings, said, file or "", environ)))
+    return Configuration(settings, tuple(_values(settings, said, file or "", environ)), instances)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The content of a TOML file, or of a YAML file by its name."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return _yaml(text, path) if path.suffix in (".yaml", ".yml") else tomllib.loads(text)
     except OSError as error:
         raise InvalidInput(str(path), f"can not be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise InvalidInput(str(path), "is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(str(path), f"is not TOML: {error}") from None
+
+
+def _yaml(text: str, path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
+    if found is not None and not isinstance(found, dict):
+        raise InvalidInput(str(path), "must hold sections, as in  instances: [...]")
+    return {str(key): value for key, value in (found or {}).items()}
 
 
 def _check_sections(file: str, said: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pilotage import __version__
-from pilotage.cli import bound, compare, config, manager, policy, simulate
+from pilotage.cli import bound, compare, config, instance, manager, policy, serve, simulate
 from pilotage.model.errors import InvalidInput
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
 app.command("bound", epilog=bound.EPILOG)(bound.bound)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("manager", epilog=manager.EPILOG)(manager.manager)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("instance", epilog=instance.EPILOG)(instance.instance)
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)
 

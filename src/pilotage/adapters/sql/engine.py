@@ -34,6 +34,7 @@ def open_engine(url: str, *, pool_size: int = 5) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             pool_size=pool_size,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text must not carry what is stored
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
     except ModuleNotFoundError:
@@ -93,6 +94,7 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=20,
+        hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
     )
 

@@ -3,6 +3,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import count
+from math import sqrt
 
 from pilotage.engine.routing.orders import THETA, Order, queue_key
 from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, outlook, plan
@@ -178,6 +179,18 @@ class LateBinding:
             return None
         start = outlook(run_s, lanes, self._weight)[window.index(waiting)]
         return Assignment(task_id, rows[start.row].instance.id, now + start.wait_s + start.run_s, "planned")
+
+    def wait(self, instance_id: str, now: float) -> tuple[float, float]:
+        """When the instance's first slot is expected to be free, and the deviation of what is on it, per slot."""
+        model = self._model_of.get(instance_id)
+        if model is None:
+            return 0.0, 0.0
+        pool = self._queues[model].pool
+        rows, lanes = pool.lanes(self._forecaster, now)
+        free_s = [slot[0] for lane in lanes for slot in lane.slots if rows[slot[2]].instance.id == instance_id]
+        row = pool.rows[instance_id]
+        error_s = sqrt(sum(bound.run_time.std_s**2 for bound in row.tasks.values())) / row.instance.slots
+        return max(0.0, min(free_s, default=0.0)), error_s
 
     def odds(self, task: RoutedTask, now: float) -> float:
         """Return the probability that a task that is not submitted yet is done by its deadline; 1 without one."""

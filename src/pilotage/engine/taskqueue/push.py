@@ -120,3 +120,8 @@ class Push:
     def planned(self, task_id: str) -> Assignment | None:
         """None: a task that waits here has no candidate."""
         return None
+
+    def wait(self, instance_id: str, now: float) -> tuple[float, float]:
+        """What the books say of the instance."""
+        backlog = self._backlogs.get(instance_id)
+        return (backlog.expected_s(now), backlog.error_s()) if backlog else (0.0, 0.0)

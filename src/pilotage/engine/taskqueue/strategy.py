@@ -12,6 +12,7 @@ id (`pilotage.kernel.hashing`). The service and the simulator drive the same obj
     started(task_id, now)                  the instance said that it took it
     left(task_id, run_s, now)              is no longer on its instance; run_s is None unless it completed
     planned(task_id) -> Assignment | None  where a waiting task would go by the latest plan
+    wait(instance_id, now) -> (s, s)       how long a task sent there now would wait: expectation, deviation
 
 After every event the driver calls `decide`. ``late = True``: tasks wait in one queue and `decide` gives each only to
 an instance with a free slot (late binding). ``late = False``: `decide` gives every task that has a candidate to one at
@@ -66,3 +67,6 @@ class Strategy(Protocol):
 
     def planned(self, task_id: str) -> Assignment | None:
         """Where a waiting task would go."""
+
+    def wait(self, instance_id: str, now: float) -> tuple[float, float]:
+        """How long a task sent there now would wait: expectation and standard deviation, seconds."""

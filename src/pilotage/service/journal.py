@@ -1,0 +1,107 @@
+"""Group commit, seen from the event loop: what changes while a commit is under way goes into the next one.
+
+A task that changes several times between two commits is written once. Nothing is sent to an instance, and nobody is
+answered, before what it rests on is committed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from pilotage.engine.taskqueue.machine import Dispatch, LiveTask
+from pilotage.service.ports import Stored
+
+LAZY_S = 0.05
+"""How long a change that nothing rests on may wait for another one to go with."""
+
+
+class _Batch:
+    __slots__ = ("after", "changed", "stored")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.changed: dict[str, LiveTask] = {}
+        self.after: list[Dispatch] = []
+        self.stored: asyncio.Future[None] = loop.create_future()
+
+
+class Journal:
+    """Collects changed tasks and commits them through ``save``; ``send`` gets the dispatches of each commit."""
+
+    def __init__(
+        self,
+        save: Callable[[list[Stored], list[Stored]], Future[None]],
+        row: Callable[[LiveTask], tuple[Stored, bool]],
+        send: Callable[[list[Dispatch]], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._save = save
+        self._row = row
+        self._send = send
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._open = _Batch(self._loop)
+        self._flying: _Batch | None = None
+        self._called = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, live: LiveTask, dispatch: Dispatch | None = None) -> None:
+        """A task changed; ``dispatch`` is to be sent once that is stored."""
+        self._open.changed[live.id] = live
+        if dispatch is not None:
+            self._open.after.append(dispatch)
+        if not self._called and self._flying is None:
+            self._called = True
+            self._loop.call_soon(self._flush)
+
+    def note_lazily(self, live: LiveTask) -> None:
+        """A task changed, and nothing is lost if that is never stored."""
+        self._open.changed[live.id] = live
+        if self._timer is None:
+            self._timer = self._loop.call_later(LAZY_S, self._flush_late)
+
+    async def stored(self) -> None:
+        """Return once everything noted so far is committed."""
+        batch = self._open if self._open.changed else self._flying
+        if batch is not None:
+            await asyncio.shield(batch.stored)
+
+    async def close(self) -> None:
+        """Commit what is open."""
+        while self._flying is not None or self._open.changed:
+            self._flush()
+            await asyncio.sleep(0.002)
+
+    def _flush_late(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
+        self._called = False
+        batch = self._open
+        if self._flying is not None or not batch.changed:
+            return
+        self._open, self._flying = _Batch(self._loop), batch
+        fresh: list[Stored] = []
+        changed: list[Stored] = []
+        for live in batch.changed.values():
+            row, is_new = self._row(live)
+            (fresh if is_new else changed).append(row)
+        try:
+            future = self._save(fresh, changed)
+        except Exception as error:
+            self._done(batch, error)
+            return
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._done, batch, done.exception()))
+
+    def _done(self, batch: _Batch, error: BaseException | None) -> None:
+        self._flying = None
+        if error is not None:
+            batch.stored.set_exception(error)
+            batch.stored.exception()  # whether or not somebody waits for it
+            self._failed(error)
+            return
+        batch.stored.set_result(None)
+        if batch.after:
+            self._send(batch.after)
+        if self._open.changed:
+            self._flush()
