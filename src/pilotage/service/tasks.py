@@ -8,26 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
-from msgspec import Struct
 
-from pilotage.engine.taskqueue.machine import Dispatch, Limits, LiveTask, Moved, Step, TaskQueue, Withdraw
+from pilotage.engine.taskqueue.machine import Dispatch, LiveTask, Moved, Step, TaskQueue, Withdraw
 from pilotage.model.errors import InvalidInput, StorageDown
 from pilotage.model.routing import (
     COMPLETED,
     ENDED,
-    RUNNING,
     SCHEDULED,
     Assignment,
     RoutedTask,
 )
+from pilotage.service.commands import Outcome, ServiceSettings, Submission
 from pilotage.service.events import Hub
-from pilotage.service.fleet import Fleet, FleetSettings, Member
+from pilotage.service.fleet import Fleet, Member
 from pilotage.service.identity import IdMaker
 from pilotage.service.journal import Journal
 from pilotage.service.ports import (
     Ack,
     Filter,
-    InstanceAway,
     InstanceClient,
     NotFound,
     NotLeading,
@@ -39,6 +37,7 @@ from pilotage.service.ports import (
 )
 from pilotage.service.rows import Payload, to_live, to_row
 from pilotage.service.times import Times
+from pilotage.service.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -52,42 +51,6 @@ EARLY = 1_000
 
 ACKNOWLEDGED_S = 0.05
 """How long such a result waits for that acknowledgement before it is kept."""
-
-
-class ServiceSettings(Struct, frozen=True, kw_only=True):
-    """What the service is told at start. ``keep_s``, ``keep_tasks``: how long and how many ended tasks are kept."""
-
-    strategy: str = "least-outstanding"
-    predict_mode: str = "default"
-    waiting_limit: int = 100_000
-    limits: Limits = Limits()
-    fleet: FleetSettings = FleetSettings()
-    ask_after_s: float = 5.0
-    keep_s: float = 7 * 86_400
-    keep_tasks: int = 1_000_000
-
-
-class Submission(Struct, kw_only=True):
-    """A checked request: JSON texts as they came, and what routing needs."""
-
-    model: str
-    input: bytes
-    metadata: bytes = b"{}"
-    features: dict[str, Any] = {}
-    task_id: str | None = None
-    priority: int = 0
-    start_within_s: float | None = None
-    tenant: str = ""
-    key: str | None = None
-
-
-class Outcome(Struct, frozen=True):
-    """What came of a result: ``known`` instance and task, ``first`` time it was told, total time."""
-
-    known: bool
-    first: bool = False
-    total_s: float | None = None
-    live: LiveTask | None = None
 
 
 class TaskService:
@@ -155,7 +118,8 @@ class TaskService:
                 self._apply(self.queue.refused(live.id, live.attempt, reason, now))
         if lives:
             log.info("tasks taken over", tasks=len(lives), instances=len(self.fleet.members))
-        loops = (self.fleet.watch(), self._tick(), self._ask_around(), self._forget())
+        upkeep = Upkeep(self.queue, self.fleet, self._store, self._client, self.settings, self.now, self._apply)
+        loops = (self.fleet.watch(), upkeep.tick(), upkeep.ask_around(), upkeep.forget())
         self._background = [asyncio.create_task(self._for_ever(each)) for each in loops]
 
     async def _restore_choices(self) -> None:
@@ -485,51 +449,3 @@ class TaskService:
         is_new = not live.payload.stored
         live.payload.stored = True
         return to_row(live), is_new
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(0.1)
-            self._apply(self.queue.tick(self.now()))
-
-    async def _ask_around(self) -> None:
-        """Ask instances after tasks that nothing was heard of for long: results and restarts can get lost."""
-        while True:
-            await asyncio.sleep(min(0.5, self.settings.ask_after_s))
-            now = self.now()
-            overdue = [
-                live
-                for live in self.queue.live.values()
-                if live.status in (SCHEDULED, RUNNING) and live.payload.ask_s <= now
-            ]
-            for start in range(0, len(overdue), 32):
-                await asyncio.gather(*(self._ask_after(live) for live in overdue[start : start + 32]))
-
-    async def _ask_after(self, live: LiveTask) -> None:
-        payload, attempt = live.payload, live.attempt
-        payload.asked += 1
-        payload.ask_s = self.now() + min(60.0, self.settings.ask_after_s * 2 ** min(payload.asked, 8))
-        member = self.fleet.members.get(live.instance)
-        if member is None or member.probe is None or not member.answers or not member.probe.remembers:
-            return
-        try:
-            held = await self._client.held(member.address, live.id)
-        except InstanceAway:
-            return
-        if live.attempt != attempt or live.status not in (SCHEDULED, RUNNING):
-            return
-        if not held.known:
-            reason = f"{member.place} does not know it any more"
-            self._apply(self.queue.refused(live.id, attempt, reason, self.now()))
-        elif held.ended:
-            payload.result = held.result
-            self._apply(self.queue.completed(live.id, held.run_s, self.now(), error=held.error))
-
-    async def _forget(self) -> None:
-        """Delete ended tasks that are kept no longer, a few at a time."""
-        while True:
-            await asyncio.sleep(5)
-            gone = 1
-            while gone:
-                before_s = self.now() - self.settings.keep_s
-                gone = await asyncio.wrap_future(self._store.prune(before_s, self.settings.keep_tasks, 2000))
-                await asyncio.sleep(0.05)

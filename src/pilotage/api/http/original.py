@@ -18,9 +18,9 @@ from pilotage.api.http.leading import Leading
 from pilotage.api.http.wire import check_object, decode
 from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import COMPLETED, RUNNING, SCHEDULED
+from pilotage.service.commands import Submission
 from pilotage.service.ports import Filter, NoInstance, NotFound, Stored
 from pilotage.service.rows import features
-from pilotage.service.tasks import Submission
 
 
 def no_fields() -> Raw:

@@ -17,10 +17,11 @@ from pilotage.api.http.wire import check_object, decode
 from pilotage.engine.taskqueue.machine import LiveTask
 from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import ENDED, STATUSES
+from pilotage.service.commands import Submission
 from pilotage.service.fleet import Member
 from pilotage.service.ports import Filter, NotFound, Stored, WrongState
 from pilotage.service.rows import features, to_row
-from pilotage.service.tasks import Submission, TaskService
+from pilotage.service.tasks import TaskService
 
 TEXT = r"^[^\x00-\x1f]*$"
 

@@ -27,8 +27,9 @@ from pilotage.app.tasks.start import Place
 from pilotage.app.tasks.strategies import Strategies, is_strategy_file
 from pilotage.engine.taskqueue.machine import Limits
 from pilotage.model.errors import InvalidInput
+from pilotage.service.commands import ServiceSettings
 from pilotage.service.fleet import FleetSettings
-from pilotage.service.tasks import ServiceSettings, TaskService
+from pilotage.service.tasks import TaskService
 from pilotage.web import page
 
 log = structlog.get_logger()
