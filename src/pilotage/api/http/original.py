@@ -241,7 +241,12 @@ FORMS: dict[tuple[str, str], tuple[type, type, str, Any]] = {
 def router(leading: Leading) -> APIRouter:
     """The other routes of the original."""
     routes = APIRouter(tags=["original"])
+    _add_instances(routes, leading)
+    _add_tasks(routes, leading)
+    return routes
 
+
+def _add_instances(routes: APIRouter, leading: Leading) -> None:
     @routes.post("/ti/register", summary="Register an instance")
     async def register(body: Register) -> dict[str, str]:
         try:
@@ -270,6 +275,20 @@ def router(leading: Leading) -> APIRouter:
         await fleet.remove(member)
         return {"status": "success", "message": "TaskInstance removed", **told}
 
+    @routes.get("/queue/info", summary="Expected waiting time of each instance")
+    async def queue_info(model_name: Annotated[str | None, Query(max_length=256)] = None) -> dict[str, Any]:
+        return {"status": "success", "queues": leading.service.queues(model_name)}
+
+    @routes.post("/scheduler/set", summary="Choose the strategy")
+    async def set_strategy(body: SetStrategy) -> dict[str, str]:
+        return await _said(leading.service.use_strategy(body.name))
+
+    @routes.post("/scheduler/predict_mode", summary="Choose where run times come from")
+    async def predict_mode(body: SetMode) -> dict[str, str]:
+        return await _said(leading.service.use_predict_mode(body.mode))
+
+
+def _add_tasks(routes: APIRouter, leading: Leading) -> None:
     @routes.post("/queue/submit_batch", summary="Submit several tasks for one model")
     async def submit_batch(body: Batch) -> dict[str, Any]:
         service = leading.service
@@ -300,10 +319,6 @@ def router(leading: Leading) -> APIRouter:
             "results": results,
         }
 
-    @routes.get("/queue/info", summary="Expected waiting time of each instance")
-    async def queue_info(model_name: Annotated[str | None, Query(max_length=256)] = None) -> dict[str, Any]:
-        return {"status": "success", "queues": leading.service.queues(model_name)}
-
     @routes.get("/task/query", summary="One task")
     async def query(task_id: Annotated[str, Query(max_length=256)]) -> Response:
         row = await leading.service.find(task_id)
@@ -329,16 +344,6 @@ def router(leading: Leading) -> APIRouter:
         if row.status != COMPLETED:
             return Response(b"null", media_type="application/json")
         return Response(b'{"result":' + (row.result or b"null") + b"}", media_type="application/json")
-
-    @routes.post("/scheduler/set", summary="Choose the strategy")
-    async def set_strategy(body: SetStrategy) -> dict[str, str]:
-        return await _said(leading.service.use_strategy(body.name))
-
-    @routes.post("/scheduler/predict_mode", summary="Choose where run times come from")
-    async def predict_mode(body: SetMode) -> dict[str, str]:
-        return await _said(leading.service.use_predict_mode(body.mode))
-
-    return routes
 
 
 async def _said(change: Any) -> dict[str, str]:

@@ -25,6 +25,9 @@ from pilotage.service.tasks import TaskService
 
 TEXT = r"^[^\x00-\x1f]*$"
 
+Identity = Annotated[str, Path(max_length=256, pattern=TEXT)]
+Text = Query(max_length=256, pattern=TEXT)
+
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]*$")]
 Label = Annotated[str, Meta(max_length=128, pattern=TEXT)]
 
@@ -240,15 +243,19 @@ def show_instance(service: TaskService, member: Member) -> dict[str, Any]:
 def router(leading: Leading) -> APIRouter:
     """Everything that is not asked thousands of times a second."""
     routes = APIRouter(prefix="/api/v1", tags=["v1"])
-    identity = Annotated[str, Path(max_length=256)]
-    text = Query(max_length=256, pattern=TEXT)
+    _add_tasks(routes, leading)
+    _add_instances(routes, leading)
+    _add_control(routes, leading)
+    return routes
 
+
+def _add_tasks(routes: APIRouter, leading: Leading) -> None:
     @routes.get("/tasks", summary="Tasks, newest first, a page at a time")
     async def tasks(
         status: Literal[STATUSES] | None = None,  # type: ignore[valid-type]
-        model: Annotated[str | None, text] = None,
-        instance: Annotated[str | None, text] = None,
-        tenant: Annotated[str | None, text] = None,
+        model: Annotated[str | None, Text] = None,
+        instance: Annotated[str | None, Text] = None,
+        tenant: Annotated[str | None, Text] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[int | None, Query(ge=1, le=2**62, description="`next` of the page before")] = None,
     ) -> Response:
@@ -258,17 +265,19 @@ def router(leading: Leading) -> APIRouter:
         return _json({"tasks": [show(row) for row in rows[:limit]], "next": following})
 
     @routes.get("/tasks/{task_id}", summary="One task, with input, result and history")
-    async def task(task_id: identity) -> Response:
+    async def task(task_id: Identity) -> Response:
         return _json(show(await leading.service.find(task_id), whole=True))
 
     @routes.delete("/tasks/{task_id}", summary="Cancel a task that has not ended")
-    async def cancel(task_id: identity) -> Response:
+    async def cancel(task_id: Identity) -> Response:
         return _json(show(await leading.service.cancel(task_id)))
 
     @routes.get("/tasks/{task_id}/explain", summary="Why it is where it is, or why it waits")
-    async def explain(task_id: identity) -> Response:
+    async def explain(task_id: Identity) -> Response:
         return _json(await explanation(leading.service, task_id))
 
+
+def _add_instances(routes: APIRouter, leading: Leading) -> None:
     @routes.get("/instances", summary="Instances with their tasks and predicted ends")
     async def instances() -> Response:
         service = leading.service
@@ -281,30 +290,32 @@ def router(leading: Leading) -> APIRouter:
         return _json(show_instance(leading.service, member))
 
     @routes.get("/instances/{instance_id}", summary="One instance")
-    async def instance(instance_id: identity) -> Response:
+    async def instance(instance_id: Identity) -> Response:
         return _json(show_instance(leading.service, _member(leading, instance_id)))
 
     @routes.delete("/instances/{instance_id}", summary="Remove an instance; its tasks go elsewhere")
-    async def remove(instance_id: identity) -> Response:
+    async def remove(instance_id: Identity) -> Response:
         member = _member(leading, instance_id)
         told = show_instance(leading.service, member)
         await leading.service.fleet.remove(member)
         return _json(told)
 
     @routes.post("/instances/{instance_id}/drain", summary="Give it no new tasks; those on it end there")
-    async def drain(instance_id: identity) -> Response:
+    async def drain(instance_id: Identity) -> Response:
         member = _member(leading, instance_id)
         if member.record.draining:
             raise WrongState(f"Instance {instance_id} is draining already")
         return _json(show_instance(leading.service, await leading.service.fleet.drain(instance_id, True)))
 
     @routes.post("/instances/{instance_id}/resume", summary="Give it tasks again")
-    async def resume(instance_id: identity) -> Response:
+    async def resume(instance_id: Identity) -> Response:
         member = _member(leading, instance_id)
         if not member.record.draining:
             raise WrongState(f"Instance {instance_id} is not draining")
         return _json(show_instance(leading.service, await leading.service.fleet.drain(instance_id, False)))
 
+
+def _add_control(routes: APIRouter, leading: Leading) -> None:
     @routes.get("/strategies", summary="The strategies there are, and the one in effect")
     async def strategies() -> Response:
         return _json(_strategies(leading.service))
@@ -334,8 +345,6 @@ def router(leading: Leading) -> APIRouter:
                 "times": service.times.report(),
             }
         )
-
-    return routes
 
 
 async def explanation(service: TaskService, task_id: str) -> dict[str, Any]:
