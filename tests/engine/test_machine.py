@@ -32,6 +32,7 @@ from pilotage.model.task import Task, TaskSpec
 from pilotage.model.workload import Workload
 from pilotage.testing.strategies import NODE_NAMES, nodes, specs, tasks, workloads
 from tests.engine.dump import engine_of, state_of
+from tests.engine.records import through_bytes
 from tests.engine.user_policy import USER_RULES, user_policy
 from tests.engine.world import World
 from tests.kernel import reference
@@ -226,6 +227,14 @@ class Machine(RuleBasedStateMachine):
                 place.tasks = {t: (p.task.spec, p.gpus) for t, p in state.placements.items() if p.row == choice.row}
                 gpus = self.world.rules.devices(task, place, self.world.cluster) if task.gpus else ()
                 state.place(task, choice.row, gpus)
+
+    @rule()
+    def engine_goes_on_from_its_checkpoint(self) -> None:
+        """From here on the machine runs on an engine made from bytes; the caches of the old one are gone."""
+        before = engine_of(self.world.engine)
+        self.world.engine = through_bytes(self.world.engine)
+        after = engine_of(self.world.engine)
+        assert {**after, "story": ()} == {**before, "story": ()}
 
     @rule(data=st.data(), what=st.integers(0, 9))
     def nonsense_is_refused(self, data: st.DataObject, what: int) -> None:

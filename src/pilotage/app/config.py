@@ -63,6 +63,15 @@ class EngineSettings(BaseModel):
     ] = 10.0
 
 
+class RecordSettings(BaseModel):
+    """How records of engines lie on disk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    segment_mib: Annotated[int, Field(ge=1, le=65_536, description="a record goes on in a new file after so much")] = 64
+    keep: Annotated[int, Field(ge=0, le=1_000_000, description="full files that are kept; 0: all")] = 0
+
+
 class Settings(BaseSettings):
     """All settings, by section."""
 
@@ -74,6 +83,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     manager: ManagerSettings = ManagerSettings()
     serve: ServeSettings = ServeSettings()
+    record: RecordSettings = RecordSettings()
 
     @classmethod
     def settings_customise_sources(

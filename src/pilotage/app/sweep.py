@@ -1,12 +1,14 @@
 """A sweep: several policies times several seeds over one trace, on a pool of processes."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 
 from msgspec import Struct
 
 from pilotage.app.policy_files import load_policy
 from pilotage.app.pool import Progress, carry_out_all, check_size
+from pilotage.app.records import RecordPlan, recording
 from pilotage.engine.engine import CACHE_BYTES
 from pilotage.engine.waiting import Backoff
 from pilotage.kernel.policy import Policy
@@ -22,6 +24,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     ``fill_ratio`` is asked for, and so bad input for a timed trace; None: ``usual_fill_ratio``, where it applies.
     ``nodes`` and ``form`` are those of `load_trace`; ``detail`` asks for the heat map of the first seed's runs.
+    ``record`` is where the run is recorded, which must be one.
     """
 
     trace: str
@@ -35,9 +38,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     workers: int | None = None
     cache_bytes: int = CACHE_BYTES
     backoff: Backoff = Backoff()
+    record: RecordPlan | None = None
 
     def __post_init__(self) -> None:
         check_size(self.policies, self.seeds, self.workers)
+        if self.record is not None and self.seeds * len(self.policies) > 1:
+            got = f"{len(self.policies)} policies under {self.seeds} seeds each"
+            raise InvalidInput("--record", f"one run is recorded at a time: name one policy and one seed, got {got}")
 
 
 class _Job(Struct, frozen=True):
@@ -47,17 +54,20 @@ class _Job(Struct, frozen=True):
 
     def carry_out(self, progress: Callable[[float], None]) -> Run:
         plan = self.plan
-        return run(
-            _trace(plan.trace, plan.form, plan.nodes),
-            _policy(self.policy),
-            self.seed,
-            fill_ratio=plan.usual_fill_ratio if plan.fill_ratio is None else plan.fill_ratio,
-            backoff=plan.backoff,
-            cache_bytes=plan.cache_bytes,
-            label=self.policy,
-            detail=plan.detail and self.seed == FIRST_SEED,
-            progress=progress,
-        )
+        about = f"{plan.trace}, seed {self.seed}"
+        with nullcontext() if plan.record is None else recording(plan.record, about, self.policy) as where:
+            return run(
+                _trace(plan.trace, plan.form, plan.nodes),
+                _policy(self.policy),
+                self.seed,
+                fill_ratio=plan.usual_fill_ratio if plan.fill_ratio is None else plan.fill_ratio,
+                backoff=plan.backoff,
+                cache_bytes=plan.cache_bytes,
+                label=self.policy,
+                detail=plan.detail and self.seed == FIRST_SEED,
+                recording=where,
+                progress=progress,
+            )
 
 
 def sweep(plan: Plan, progress: Progress = lambda done, runs: None) -> list[Run]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pilotage import __version__
-from pilotage.cli import bound, compare, config, instance, manager, policy, serve, simulate
+from pilotage.cli import bound, compare, config, instance, manager, policy, replay, serve, simulate
 from pilotage.model.errors import InvalidInput
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
+app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("bound", epilog=bound.EPILOG)(bound.bound)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("manager", epilog=manager.EPILOG)(manager.manager)

@@ -46,6 +46,10 @@ Plot = Annotated[str | None, typer.Option(metavar="FILE", help="Draw the runs in
 Report = Annotated[
     str | None, typer.Option(metavar="FILE", help="Write a page with figures and tables into an .html file.")
 ]
+Record = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write down every event and decision of the one run, to replay and explain."),
+]
 
 
 def simulate(
@@ -85,6 +89,7 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON, and nothing else.")] = False,
     plot: Plot = None,
     report: Report = None,
+    record: Record = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
     ] = None,
@@ -111,11 +116,12 @@ def simulate(
     settings = load_config(config).settings
     chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
     if routing.is_routing(trace, form):
-        routing.refuse_placement(fill_ratio=fill_ratio, nodes=nodes, report=report)
+        routing.refuse_placement(fill_ratio=fill_ratio, nodes=nodes, report=report, record=record)
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
-    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers, detail=report is not None)
+    detail = report is not None
+    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers, record, detail=detail)
     _place(plan, plot, report, as_json=as_json)
 
 
@@ -146,7 +152,7 @@ def _place(plan: "Plan", plot: str | None, report: str | None, *, as_json: bool)
     if as_json:
         typer.echo(msgspec.json.encode({"runs": runs}).decode())
     else:
-        _print(runs, [file for file in (plot, report) if file is not None])
+        _print(runs, [file for file in (plot, report, plan.record.path if plan.record else None) if file is not None])
 
 
 def _plan(
@@ -158,9 +164,11 @@ def _plan(
     form: str | None,
     nodes: str | None,
     workers: int | None,
+    record: str | None,
     *,
     detail: bool,
 ) -> "Plan":
+    from pilotage.app.records import record_plan
     from pilotage.app.sweep import Plan
     from pilotage.engine.waiting import Backoff
     from pilotage.sim.traces.catalogue import to_format
@@ -178,6 +186,7 @@ def _plan(
         workers=(settings.simulate.workers or None) if workers is None else workers,
         cache_bytes=settings.engine.cache_mib * 2**20,
         backoff=Backoff(settings.engine.backoff_initial_s, settings.engine.backoff_longest_s),
+        record=None if record is None else record_plan(record, settings.record),
     )
 
 

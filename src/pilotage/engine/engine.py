@@ -7,12 +7,14 @@ equal effects, byte for byte.
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from pilotage.engine.cycle import Cycle
 from pilotage.engine.kinds import Kinds
-from pilotage.engine.mix import MixLearner
-from pilotage.engine.state import State
+from pilotage.engine.mix import MixCheckpoint, MixLearner
+from pilotage.engine.state import State, StateCheckpoint
 from pilotage.engine.story import Story
-from pilotage.engine.waiting import Backoff, Waiting, WaitingRoom
+from pilotage.engine.waiting import Backoff, RoomCheckpoint, Waiting, WaitingRoom
 from pilotage.kernel.policy import Policy
 from pilotage.model.effects import Bind, Displaced, Effect, Reject
 from pilotage.model.errors import InvalidInput
@@ -37,6 +39,22 @@ from pilotage.model.task import Task
 from pilotage.model.workload import Workload
 
 CACHE_BYTES = 256 * 2**20
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """All of an engine that later decisions rest on, as plain values. What is remembered to be fast is not in it.
+
+    ``mix`` is None where the mix of tasks is told. ``attempts``: rejections and failures of tasks that are assumed.
+    ``effects``: those that the next `decide` hands over.
+    """
+
+    seq: int
+    decided_at: float
+    effects: tuple[Effect, ...]
+    attempts: tuple[tuple[str, int], ...]
+    mix: MixCheckpoint | None
+    room: RoomCheckpoint
+    state: StateCheckpoint
 
 
 class Engine:
@@ -240,6 +258,33 @@ class Engine:
         self._tell(now, task.id, "rejected" if self.retry else "dropped", decision.rejections)
         if self.retry:
             self.room.reject(waiting, cures, now)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Checkpoint:
+        """Return all that `restore` needs to make an engine that decides the same from here on."""
+        return Checkpoint(
+            seq=self._seq,
+            decided_at=self._decided_at,
+            effects=tuple(self._effects),
+            attempts=tuple(self._attempts.items()),
+            mix=None if self._mix is None else self._mix.checkpoint(),
+            room=self.room.checkpoint(),
+            state=self.state.checkpoint(),
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Fill this engine, which must be new, from a checkpoint. Its policy may be another one."""
+        self._seq = checkpoint.seq
+        self._decided_at = checkpoint.decided_at
+        self._effects = list(checkpoint.effects)
+        self._attempts = dict(checkpoint.attempts)
+        if self._mix is not None and checkpoint.mix is not None:
+            self._mix.restore(checkpoint.mix)
+        elif checkpoint.state.workload is not None:
+            self._mix = None
+        self.room.restore(checkpoint.room)
+        self.state.restore(checkpoint.state)
 
     def _displace(self, task_id: str, node: str, reason: str, now: float) -> None:
         self._effects.append(Displaced(task_id, node, reason))

@@ -5,6 +5,8 @@ and a policy makes do without. Then it is derived again when twice as many are k
 differs from it by more than chance.
 """
 
+from msgspec import Struct
+
 from pilotage.model.task import TaskSpec
 from pilotage.model.workload import Group, Workload, group_of, head_of
 
@@ -19,6 +21,20 @@ LOOK_EVERY = 512
 
 DRIFT = 10
 """One in how many arrivals must have changed (total variation distance) to derive the mix again."""
+
+
+Counts = tuple[tuple[Group, int], ...]
+"""Arrivals by group, in the order in which groups were first seen: ties go by it."""
+
+
+class MixCheckpoint(Struct, frozen=True, kw_only=True):
+    """All that a learner knows."""
+
+    seen: int
+    older: Counts
+    newer: Counts
+    in_newer: int
+    derived_from: Counts
 
 
 class MixLearner:
@@ -49,6 +65,22 @@ class MixLearner:
             return None
         self._derived_from = counts
         return head_of(counts)
+
+    def checkpoint(self) -> MixCheckpoint:
+        """Return all that `restore` needs to make a learner that goes on like this one."""
+        return MixCheckpoint(
+            seen=self.seen,
+            older=tuple(self._older.items()),
+            newer=tuple(self._newer.items()),
+            in_newer=self._in_newer,
+            derived_from=tuple(self._derived_from.items()),
+        )
+
+    def restore(self, checkpoint: MixCheckpoint) -> None:
+        """Take over what another learner knew."""
+        self.seen, self._in_newer = checkpoint.seen, checkpoint.in_newer
+        self._older, self._newer = dict(checkpoint.older), dict(checkpoint.newer)
+        self._derived_from = dict(checkpoint.derived_from)
 
 
 def _differ(some: dict[Group, int], total: int, others: dict[Group, int], of_others: int) -> bool:

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from pilotage.engine.change_log import ChangeLog
 from pilotage.engine.queues import QueueTree
 from pilotage.engine.rotation import Rotation
 from pilotage.kernel.arrays import IntArray
-from pilotage.kernel.columns import Columns
+from pilotage.kernel.columns import ColumnCodes, Columns
 from pilotage.kernel.plugin import Group, Plugin
 from pilotage.model.amounts import checked_amount
 from pilotage.model.errors import InvalidInput
@@ -44,6 +45,24 @@ class Placement(Struct):
     gpus: tuple[int, ...]
     bound: bool
     seq: int
+
+
+class StateCheckpoint(Struct, frozen=True, kw_only=True):
+    """All of a state that later decisions rest on, as plain values; caches and columns follow from it.
+
+    ``rows``: (node or None, generation, place in the node order) per row. ``placements`` stand in the order in which
+    they were made. ``codes`` are the values behind the numbers of labels, models and taints, in their order.
+    """
+
+    version: int
+    rows: tuple[tuple[Node | None, int, int], ...]
+    free_rows: tuple[int, ...]
+    next_order: int
+    in_order: bool
+    placements: tuple[Placement, ...]
+    placed: int
+    workload: Workload | None
+    codes: ColumnCodes
 
 
 class Overcommitted(Exception):  # noqa: N818 - reads as a statement
@@ -249,6 +268,48 @@ class State:
         self.log.append(row, (*groups, Group.PORTS) if task.spec.ports else groups)
         if self._journal is not None:
             self._journal.append((placement, sign))
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> StateCheckpoint:
+        """Return all that `restore` needs to make a state that does the same from here on."""
+        self._outside_transaction()
+        columns = self.columns
+        return StateCheckpoint(
+            version=self.version,
+            rows=tuple(
+                (self.nodes.get(name), self.generation[row], columns.order.item(row))
+                for row, name in enumerate(columns.names)
+            ),
+            free_rows=tuple(self._free_rows),
+            next_order=self._next_order,
+            in_order=self.in_order,
+            placements=tuple(Placement(*astuple(placement)) for placement in self.placements.values()),
+            placed=self._placed,
+            workload=columns.workload,
+            codes=columns.codes(),
+        )
+
+    def restore(self, checkpoint: StateCheckpoint) -> None:
+        """Fill this state, which must be new, from a checkpoint."""
+        columns = self.columns
+        columns.learn_codes(checkpoint.codes)
+        for node, generation, order in checkpoint.rows:
+            row = columns.add_row()
+            self.tasks_on.append({})
+            self.generation.append(generation)
+            if node is not None:
+                columns.write_node(row, node, order)
+        self.nodes = {node.name: node for node, _, _ in sorted(checkpoint.rows, key=lambda row: row[2]) if node}
+        self._free_rows = list(checkpoint.free_rows)
+        self._next_order = checkpoint.next_order
+        self.in_order = checkpoint.in_order
+        for placement in checkpoint.placements:
+            self._do(Placement(*astuple(placement)), 1)
+        self._placed = checkpoint.placed
+        columns.workload = checkpoint.workload
+        self.log.keep = max(self.log.keep, 2 * columns.n)
+        self.log.version = checkpoint.version
 
     # -- transactions --------------------------------------------------------------------------------------------
 

@@ -42,6 +42,24 @@ class Waiting(Struct):
     ticket: int = 0
 
 
+class WaitingCheckpoint(Struct, frozen=True):
+    """A waiting task as plain values; its key, its ticket and the end of its backoff follow from them."""
+
+    task: Task
+    seq: int
+    place: Place
+    attempts: int
+    rejected_at: float
+    cures: int
+
+
+class RoomCheckpoint(Struct, frozen=True):
+    """Everybody in the room, and how many came so far."""
+
+    tasks: tuple[WaitingCheckpoint, ...]
+    submitted: int
+
+
 class Backoff(Struct, frozen=True):
     """How long a task sits out after its n-th rejection: initial x 2^(n - 1), at most ``longest_s`` seconds."""
 
@@ -200,13 +218,38 @@ class WaitingRoom:
         }
         return [waiting.task.id for waiting in self if waiting.task.id not in listed[waiting.place]]
 
+    def checkpoint(self) -> RoomCheckpoint:
+        """Return all that `restore` needs to make a room that does the same from here on."""
+        tasks = [WaitingCheckpoint(w.task, w.seq, w.place, w.attempts, w.rejected_at, w.cures.value) for w in self]
+        return RoomCheckpoint(tuple(tasks), self._submitted)
+
+    def restore(self, checkpoint: RoomCheckpoint) -> None:
+        """Fill this room, which must be new, from a checkpoint."""
+        self._submitted = checkpoint.submitted
+        for was in checkpoint.tasks:
+            key = self._order(was.task)
+            cures = Cure(was.cures)
+            waiting = Waiting(was.task, key, was.seq, was.place, was.attempts, was.rejected_at, cures)
+            self._tasks[was.task.id] = waiting
+            if was.place == "active":
+                self._activate(waiting)
+            elif was.place == "backoff":
+                self._sit_out(waiting)
+            elif was.place == "unschedulable":
+                self._asleep.setdefault(cures, {})[was.task.id] = None
+
     def _wake(self, waiting: Waiting, now: float) -> None:
-        due = waiting.rejected_at + self._backoff.after(waiting.attempts) if waiting.attempts else now
-        if due <= now:
+        if not waiting.attempts or self._due(waiting) <= now:
             self._activate(waiting)
-            return
+        else:
+            self._sit_out(waiting)
+
+    def _due(self, waiting: Waiting) -> float:
+        return waiting.rejected_at + self._backoff.after(waiting.attempts)
+
+    def _sit_out(self, waiting: Waiting) -> None:
         self._move(waiting, "backoff")
-        heappush(self._sitting_out, (due, waiting.seq, waiting.ticket, waiting.task.id))
+        heappush(self._sitting_out, (self._due(waiting), waiting.seq, waiting.ticket, waiting.task.id))
 
     def _activate(self, waiting: Waiting) -> None:
         self._move(waiting, "active")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 import numpy as np
+from msgspec import Struct
 
 from pilotage.kernel.arrays import BoolArray, CodeArray, FloatArray, IntArray, UintArray, longer
 from pilotage.kernel.hashing import name_hash
@@ -44,6 +45,16 @@ class Codes(Generic[T]):
     def known(self, value: T) -> int | None:
         """Return the number of ``value``, or None if it was never seen."""
         return self._code.get(value)
+
+
+class ColumnCodes(Struct, frozen=True):
+    """What the numbers in columns stand for, in the order of the numbers, and how many GPUs there is room for."""
+
+    resources: tuple[str, ...]
+    gpus: int
+    models: tuple[str, ...]
+    taints: tuple[tuple[Taint, ...], ...]
+    labels: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Columns:
@@ -220,6 +231,33 @@ class Columns:
             if counted not in vectors:
                 vectors[counted] = np.zeros(self.rows, np.int64)
             vectors[counted][row] += sign
+
+    # -- codes ---------------------------------------------------------------------------------------------------
+
+    def codes(self) -> ColumnCodes:
+        """Return what `learn_codes` needs to give the same values the same numbers."""
+        return ColumnCodes(
+            resources=tuple(self.resources),
+            gpus=len(self.gpu_free),
+            models=tuple(self.models.values),
+            taints=tuple(self.taints.values),
+            labels=tuple((key, tuple(self.label_values[key].values)) for key in self.labels),
+        )
+
+    def learn_codes(self, codes: ColumnCodes) -> None:
+        """Take over the numbers of other columns; these must be new."""
+        for name in codes.resources:
+            self.resource(name)
+        self.gpu_free = longer(self.gpu_free, max(codes.gpus, len(self.gpu_free)), axis=0)
+        for model in codes.models:
+            self.models.of(model)
+        for taints in codes.taints:
+            self.taints.of(taints)
+        for key, values in codes.labels:
+            self.labels[key] = np.zeros(self.rows, np.int64)
+            self.label_values[key] = Codes("")
+            for value in values:
+                self.label_values[key].of(value)
 
     # -- room ----------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,12 @@
 """One run: a trace, a policy and a seed, played to the end and measured."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from pilotage.engine.engine import CACHE_BYTES, Engine
+from pilotage.engine.recorder import Recording, RecordingEngine
 from pilotage.engine.waiting import Backoff
 from pilotage.kernel.policy import Policy
 from pilotage.model.events import NodeAdded, WorkloadExpected
@@ -32,12 +34,13 @@ def run(
     wait: bool = True,
     label: str = "",
     detail: bool = False,
+    recording: Recording | None = None,
     progress: Callable[[float], None] = lambda part: None,
 ) -> Run:
     """Play ``trace`` under ``policy`` and return what was measured; ``label`` stands for the policy in the result.
 
     ``detail`` asks for the heat map too. ``progress`` is told the part of the tasks that have arrived, from 0 to 1,
-    about a hundred times.
+    about a hundred times. ``recording`` says where every event and decision is written, if anywhere.
 
     An untimed trace is played by the published protocol: `arrivals` in random order up to ``fill_ratio``, no
     departures, and a task that fits nowhere is dropped. In a timed one tasks arrive and leave when the trace says,
@@ -47,7 +50,7 @@ def run(
     rng = np.random.Generator(np.random.PCG64(seed))
     tasks = trace.tasks if trace.timed else arrivals(trace, fill_ratio, rng)
     durations_s = trace.durations_s if trace.timed else [FOREVER_S] * len(tasks)
-    engine = Engine(policy, seed=seed, retry=trace.timed and wait, backoff=backoff, cache_bytes=cache_bytes)
+    engine = _engine(policy, recording, seed=seed, retry=trace.timed and wait, backoff=backoff, cache_bytes=cache_bytes)
     world = World(engine, tasks, durations_s)
     for node in node_order(trace.nodes, rng):
         world.apply(NodeAdded(node))
@@ -58,5 +61,11 @@ def run(
         measured.take(step)
         if i % often == 0:
             progress(measured.tally.arrivals / len(tasks))
+    if isinstance(engine, RecordingEngine):
+        engine.close()
     progress(1.0)
     return measured.result(label or policy.name, seed, world, detail=detail)
+
+
+def _engine(policy: Policy, recording: Recording | None, **options: Any) -> Engine:
+    return Engine(policy, **options) if recording is None else RecordingEngine(policy, recording, **options)
