@@ -113,7 +113,7 @@ def test_a_missing_event_shows_at_the_next_decision() -> None:
     items = [item for item in sink.items() if not (isinstance(item, Applied) and item.event == NODES[1])]
     difference = replay(items, packing()).difference
     assert difference.effect == 1
-    assert difference.recorded.decision.version == difference.made.decision.version + 1
+    assert (difference.recorded.decision.feasible, difference.made.decision.feasible) == (5, 4)
 
 
 def test_a_checkpoint_that_does_not_follow_shows() -> None:
