@@ -16,7 +16,8 @@ import (
 )
 
 // Question is one line of input. Objects make up the cluster; Probes are pods that are judged one by one on it as it
-// stands; Steps are then carried out in turn.
+// stands; Steps are then carried out in turn. Queue are pods that came one second after the other: in which order are
+// they popped?
 type Question struct {
 	Config      json.RawMessage   `json:"config"`
 	Validate    bool              `json:"validate"`
@@ -25,6 +26,7 @@ type Question struct {
 	Objects     []json.RawMessage `json:"objects"`
 	Probes      []json.RawMessage `json:"probes"`
 	Steps       []Step            `json:"steps"`
+	Queue       []json.RawMessage `json:"queue"`
 	Brief       bool              `json:"brief"`
 }
 
@@ -35,6 +37,7 @@ type Answer struct {
 	Order   []string `json:"order,omitempty"`
 	Probes  []Probe  `json:"probes,omitempty"`
 	Steps   []Done   `json:"steps,omitempty"`
+	Queue   []string `json:"queue,omitempty"`
 	Profile any      `json:"profile,omitempty"`
 }
 
@@ -104,6 +107,9 @@ func respond(question *Question) (answer Answer) {
 			return Answer{Error: fmt.Sprintf("pod %s/%s: %v", pod.Namespace, pod.Name, err)}
 		}
 		answer.Probes = append(answer.Probes, probe)
+	}
+	if answer.Queue, err = world.sorted(question.Queue); err != nil {
+		return Answer{Error: err.Error()}
 	}
 	for i := range question.Steps {
 		done, err := world.step(&question.Steps[i])

@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"sort"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // Step is one thing that happens: a pod is scheduled (and assumed if it finds a node), or the cluster changes.
@@ -77,6 +79,29 @@ func (w *World) step(step *Step) (Done, error) {
 		return Done{}, w.sched.Cache.RemovePod(logger, pod)
 	}
 	return Done{}, fmt.Errorf("says nothing to do")
+}
+
+// sorted returns the pods in the order of the queue.
+func (w *World) sorted(raws []json.RawMessage) ([]string, error) {
+	less := w.anyFramework().QueueSortFunc()
+	var queued []*framework.QueuedPodInfo
+	for i, raw := range raws {
+		pod, err := w.pod(raw)
+		if err != nil {
+			return nil, err
+		}
+		info, err := framework.NewPodInfo(pod)
+		if err != nil {
+			return nil, err
+		}
+		queued = append(queued, &framework.QueuedPodInfo{PodInfo: info, Timestamp: time.Unix(int64(i), 0)})
+	}
+	sort.SliceStable(queued, func(i, j int) bool { return less(queued[i], queued[j]) })
+	var keys []string
+	for _, each := range queued {
+		keys = append(keys, each.Pod.Namespace+"/"+each.Pod.Name)
+	}
+	return keys, nil
 }
 
 func (w *World) schedule(raw json.RawMessage) (Done, error) {

@@ -46,9 +46,18 @@ func (silent) Eventf(runtime.Object, runtime.Object, string, string, string, str
 
 var decoder = clientscheme.Codecs.UniversalDeserializer()
 
+// decode reads an object as it comes from an API server, with quantities in their canonical form. That matters: the
+// release adds overhead to a pod-level request in place, so one that is not (1.5Gi) would grow at each reading.
 func (w *World) decode(raw json.RawMessage) (runtime.Object, error) {
 	object, _, err := decoder.Decode(raw, nil, nil)
 	if err != nil {
+		return nil, err
+	}
+	canonical, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	if object, _, err = decoder.Decode(canonical, nil, nil); err != nil {
 		return nil, err
 	}
 	if w.defaults {

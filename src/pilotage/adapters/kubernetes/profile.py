@@ -1,0 +1,159 @@
+"""A profile of kube-scheduler as a policy: which plugins at which point, with what weights and arguments."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from pilotage.adapters.kubernetes.objects import NodeAffinity as WireNodeAffinity
+from pilotage.adapters.kubernetes.selectors import preferences, required_terms
+from pilotage.adapters.kubernetes.translate import Ignored
+from pilotage.kernel import filters as known
+from pilotage.kernel import scorers
+from pilotage.kernel.plugin import Filter, Scorer
+from pilotage.kernel.plugins.affinity import EnforcedAffinity, PinnedNodes, PreferredAffinity
+from pilotage.kernel.plugins.allocated import Allocated
+from pilotage.kernel.plugins.balanced import Balanced
+from pilotage.kernel.plugins.shape import Shape
+from pilotage.kernel.policy import Policy
+from pilotage.kernel.sampling import Sampling
+from pilotage.kernel.weights import NOMINAL, Pairs
+
+Strategy = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
+
+DEFAULT_SCHEDULER = "default-scheduler"
+
+DEFAULTS: tuple[tuple[str, int], ...] = (
+    ("SchedulingGates", 0),
+    ("PrioritySort", 0),
+    ("NodeUnschedulable", 0),
+    ("NodeName", 0),
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodePorts", 0),
+    ("NodeResourcesFit", 1),
+    ("VolumeRestrictions", 0),
+    ("NodeVolumeLimits", 0),
+    ("VolumeBinding", 0),
+    ("VolumeZone", 0),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
+    ("DynamicResources", 2),
+    ("DefaultPreemption", 0),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+    ("DefaultBinder", 0),
+)
+"""Plugins of the default profile in their order, with the weights that are set (0: not set, counts as 1)."""
+
+POINTS: Mapping[str, tuple[str, ...]] = {
+    "preEnqueue": ("SchedulingGates", "DynamicResources", "DefaultPreemption", "GangScheduling"),
+    "queueSort": ("PrioritySort",),
+    "preFilter": (
+        "NodeAffinity", "NodePorts", "NodeResourcesFit", "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding",
+        "VolumeZone", "PodTopologySpread", "InterPodAffinity", "DynamicResources", "NodeDeclaredFeatures",
+    ),
+    "filter": (
+        "NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
+        "VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread",
+        "InterPodAffinity", "DynamicResources", "NodeDeclaredFeatures",
+    ),
+    "postFilter": ("DynamicResources", "DefaultPreemption"),
+    "preScore": (
+        "TaintToleration", "NodeAffinity", "NodeResourcesFit", "VolumeBinding", "PodTopologySpread",
+        "InterPodAffinity", "NodeResourcesBalancedAllocation",
+    ),
+    "score": (
+        "TaintToleration", "NodeAffinity", "NodeResourcesFit", "VolumeBinding", "PodTopologySpread",
+        "InterPodAffinity", "DynamicResources", "NodeResourcesBalancedAllocation", "ImageLocality",
+    ),
+    "reserve": ("VolumeBinding", "DynamicResources", "GangScheduling"),
+    "permit": ("GangScheduling",),
+    "preBind": ("VolumeBinding", "DynamicResources"),
+    "bind": ("DefaultBinder",),
+    "postBind": (),
+}  # fmt: skip
+"""The plugins of release 1.35 that can stand at each extension point."""
+
+
+class FitArgs(Struct, frozen=True, kw_only=True):
+    """Arguments of NodeResourcesFit: what is ignored, and how the use of resources is scored."""
+
+    ignored: Ignored = Ignored()
+    strategy: Strategy = "LeastAllocated"
+    weights: Pairs = (("cpu", 1), ("memory", 1))
+    shape: tuple[tuple[int, int], ...] = ()
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """What one scheduler of a configuration does: plugins in order by extension point, and their arguments.
+
+    ``percentage``: of nodes to score, 0 for as many as their number makes sensible.
+    """
+
+    name: str = DEFAULT_SCHEDULER
+    pre_filters: tuple[str, ...] = POINTS["preFilter"]
+    filters: tuple[str, ...] = POINTS["filter"]
+    scorers: tuple[tuple[str, int], ...] = tuple(
+        (name, max(1, weight)) for name, weight in DEFAULTS if name in POINTS["score"] and name != "VolumeBinding"
+    )
+    gates: bool = True
+    percentage: int = 0
+    fit: FitArgs = FitArgs()
+    balanced: tuple[str, ...] = ("cpu", "memory")
+    added_affinity: WireNodeAffinity | None = None
+
+
+def policy_of(profile: Profile) -> Policy:
+    """Return the policy that decides as a scheduler of that profile."""
+    return Policy(
+        name=profile.name,
+        filters=[each for name in ("pinned", *profile.filters) for each in _filters(profile, name)],
+        scorers=[(each, weight) for name, weight in profile.scorers for each in _scorers(profile, name)],
+        tie="heap",
+        sampling=Sampling(profile.percentage),
+    )
+
+
+def _filters(profile: Profile, name: str) -> list[Filter]:
+    match name:
+        case "pinned":
+            return [PinnedNodes()] if "NodeAffinity" in profile.pre_filters else []
+        case "NodeUnschedulable":
+            return [known.cordon]
+        case "NodeName":
+            return [known.node_name]
+        case "TaintToleration":
+            return [known.taints]
+        case "NodeAffinity":
+            enforced = required_terms(profile.added_affinity)
+            return [known.node_affinity] if enforced is None else [EnforcedAffinity(enforced), known.node_affinity]
+        case "NodePorts":
+            return [known.ports]
+        case "NodeResourcesFit":
+            return [known.capacity]
+        case _:
+            return []
+
+
+def _scorers(profile: Profile, name: str) -> list[Scorer]:
+    match name:
+        case "TaintToleration":
+            return [scorers.fewest_taints()]
+        case "NodeAffinity":
+            return [PreferredAffinity(preferences("addedAffinity", profile.added_affinity))]
+        case "NodeResourcesFit":
+            return [_fit(profile.fit)]
+        case "NodeResourcesBalancedAllocation":
+            return [Balanced(profile.balanced)]
+        case "ImageLocality":
+            return [scorers.image_locality()]
+        case _:
+            return []
+
+
+def _fit(args: FitArgs) -> Scorer:
+    weights = tuple((NOMINAL.get(resource, resource), weight) for resource, weight in args.weights)
+    if args.strategy == "RequestedToCapacityRatio":
+        return Shape(args.shape, weights)
+    return Allocated(weights, most=args.strategy == "MostAllocated")

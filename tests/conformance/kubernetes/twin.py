@@ -1,0 +1,60 @@
+"""Our side of a comparison: an engine that is told the same objects as the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pilotage.adapters.kubernetes.judgement import Judgement, judge
+from pilotage.adapters.kubernetes.objects import Node, Pod
+from pilotage.adapters.kubernetes.profile import Profile, policy_of
+from pilotage.adapters.kubernetes.translate import OVER, node_of, placed_task_of, task_of
+from pilotage.engine.engine import Engine
+from pilotage.model.effects import Decision
+from pilotage.model.events import NodeAdded, TaskPlaced, TaskSubmitted
+from pilotage.model.task import Task
+
+Object = dict[str, Any]
+
+
+class Twin:
+    """One profile's engine."""
+
+    def __init__(self, objects: Sequence[Object], profile: Profile) -> None:
+        self.profile = profile
+        self.engine = Engine(policy_of(profile), retry=False)
+        for each in objects:
+            self.add(each)
+
+    def add(self, each: Object) -> None:
+        if each["kind"] == "Node":
+            self.engine.apply(NodeAdded(node_of(msgspec.convert(each, Node))))
+            return
+        pod = msgspec.convert(each, Pod)
+        if pod.spec.node_name and (pod.status is None or pod.status.phase not in OVER):
+            self.engine.apply(TaskPlaced(placed_task_of(pod), pod.spec.node_name))
+
+    def task(self, pod: Object) -> Task:
+        return task_of(msgspec.convert(pod, Pod), ignored=self.profile.fit.ignored)
+
+    def order(self) -> list[str]:
+        return [self.engine.state.columns.names[row] for row in self.engine.state.rotation.order]
+
+    def judge(self, pod: Object) -> Judgement:
+        state = self.engine.state
+        return judge(self.engine.policy, state.columns, self.task(pod), state.rotation.order.tolist())
+
+    def choose(self, pod: Object) -> tuple[str, int]:
+        """What a decision would choose, and among how many; the visit of nodes goes on, nothing is placed."""
+        engine, task = self.engine, self.task(pod)
+        choice = engine.kinds.of(task).choose(engine.state, task, 0.0, 0)
+        engine.state.rotation.advance(choice.visited)
+        return ("" if choice.row < 0 else engine.state.columns.names[choice.row]), choice.feasible
+
+    def decide(self, pod: Object) -> Decision:
+        """Decide and place."""
+        self.engine.apply(TaskSubmitted(self.task(pod)))
+        (effect,) = self.engine.decide()
+        return effect.decision  # type: ignore[union-attr]
