@@ -133,5 +133,7 @@ def _print_judgement(console: "Console", judgement: "Judgement", pod: str) -> No
     for node, refusal in judgement.refused.items():
         because = escape(", ".join(refusal.reasons))
         table.add_row(escape(node), "[red]no[/]", *("" for _ in columns), refusal.plugin, because)
-    console.print(f"{pod}: {len(judgement.totals):,} of {len(judgement.totals) + len(judgement.refused):,} nodes will do")
+    console.print(
+        f"{pod}: {len(judgement.totals):,} of {len(judgement.totals) + len(judgement.refused):,} nodes will do"
+    )
     console.print(table)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pilotage import __version__
-from pilotage.cli import bound, compare, config, instance, manager, policy, replay, serve, simulate
+from pilotage.cli import bound, compare, config, instance, kubernetes, manager, policy, replay, serve, simulate
 from pilotage.model.errors import InvalidInput
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("manager", epilog=manager.EPILOG)(manager.manager)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("instance", epilog=instance.EPILOG)(instance.instance)
+app.command("kubernetes", epilog=kubernetes.EPILOG)(kubernetes.kubernetes)
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)
 

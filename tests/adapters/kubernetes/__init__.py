@@ -1,0 +1,1 @@
+"""Reading Kubernetes objects and configurations."""
