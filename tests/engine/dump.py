@@ -44,6 +44,9 @@ def state_of(state: State) -> dict[str, Any]:
         "placements": [(t, p.task, p.row, p.gpus, p.bound) for t, p in sorted(state.placements.items())],
         "tasks_on": [sorted(tasks, key=lambda t: state.placements[t].seq) for tasks in state.tasks_on],
         "generation": list(state.generation),
+        "rotation": (state.rotation.start, state.rotation.order.tolist()),
+        "images": sorted(state.columns.images.sizes()),
+        "queues": (list(state.queues.queues.items()), list(state.queues.fallen)),
     }
 
 
@@ -57,6 +60,7 @@ def engine_of(engine: Engine) -> dict[str, Any]:
             for w in engine.room
         ],
         "active": engine.room.active,
+        "held": sorted((task_id, engine.room._held.blocker_of(task_id)) for task_id in engine.room._held),
         "next_release_s": engine.room.next_release_s,
         "effects": list(engine._effects),
         "attempts": dict(engine._attempts),

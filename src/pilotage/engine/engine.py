@@ -283,8 +283,8 @@ class Engine:
             self._mix.restore(checkpoint.mix)
         elif checkpoint.state.workload is not None:
             self._mix = None
-        self.room.restore(checkpoint.room)
         self.state.restore(checkpoint.state)
+        self.room.restore(checkpoint.room)
 
     def _displace(self, task_id: str, node: str, reason: str, now: float) -> None:
         self._effects.append(Displaced(task_id, node, reason))

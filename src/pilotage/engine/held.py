@@ -42,6 +42,19 @@ class Held:
         heappush(self._heaps.setdefault(group, []), (key, seq, task.id))
         return True
 
+    def blocker_of(self, task_id: str) -> str | None:
+        """Return the queue whose limit holds a task back, None if none does."""
+        group = self._group_of.get(task_id)
+        return None if group is None else self._blocker[group]
+
+    def restore(self, key: Any, seq: int, task: Task, blocker: str) -> None:
+        """Hold a task back as another one of these did, under the limit of queue ``blocker``."""
+        group = (task.queue, task.spec.demand)
+        self._blocker[group] = blocker
+        self._blocked.setdefault(blocker, {})[group] = None
+        self._group_of[task.id] = group
+        heappush(self._heaps.setdefault(group, []), (key, seq, task.id))
+
     def discard(self, task_id: str) -> bool:
         """Forget a task; return whether it was held back."""
         group = self._group_of.pop(task_id, None)

@@ -53,6 +53,13 @@ def by_share(standing: Standing) -> tuple[int, bool, Fraction]:
     return (-standing.priority, not within, max(parts, default=Fraction(0)))
 
 
+class QueueCheckpoint(Struct, frozen=True):
+    """What was declared, and which queues fell; what each uses follows from the tasks."""
+
+    declared: tuple[Queue, ...]
+    fallen: tuple[str, ...]
+
+
 class QueueTree:
     """Declared queues, what each uses with all below it, and their turns. Without any it keeps count of nothing."""
 
@@ -123,6 +130,16 @@ class QueueTree:
         if not self.queues:
             self.used.clear()  # nobody counts from now on
         self._arrange()
+
+    def checkpoint(self) -> QueueCheckpoint:
+        """Return all that `restore` needs."""
+        return QueueCheckpoint(tuple(self.queues.values()), tuple(self.fallen))
+
+    def restore(self, checkpoint: QueueCheckpoint) -> None:
+        """Fill this tree, which must be new, before any task is counted."""
+        if checkpoint.declared:
+            self.queues = {queue.name: queue for queue in checkpoint.declared}
+            self._arrange()
 
     def _arrange(self) -> None:
         """Work out the shape anew, and what inner queues use from what the leaves use."""

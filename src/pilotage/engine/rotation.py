@@ -1,8 +1,9 @@
 """The order in which a sampling policy visits nodes: one of each zone in turn, from where the last decision stopped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec import Struct
 
 from pilotage.kernel.arrays import IntArray
 from pilotage.model.node import ZONE_LABEL, Node
@@ -15,6 +16,13 @@ def zone_of(labels: Mapping[str, str]) -> tuple[str, str]:
     """Return (region, zone) of a node; the labels of old take precedence, what is missing is empty."""
     region = labels.get(f"{_BETA}region", labels.get(REGION_LABEL, ""))
     return region, labels.get(f"{_BETA}zone", labels.get(ZONE_LABEL, ""))
+
+
+class RotationCheckpoint(Struct, frozen=True):
+    """Where the next visit starts, and the rows of each zone, in the order of their arrival."""
+
+    start: int
+    zones: tuple[tuple[int, ...], ...]
 
 
 class Rotation:
@@ -49,6 +57,19 @@ class Rotation:
             del self._zones[zone][row]
             if not self._zones[zone]:
                 del self._zones[zone]
+
+    def checkpoint(self) -> RotationCheckpoint:
+        """Return all that `restore` needs."""
+        return RotationCheckpoint(self.start, tuple(tuple(rows) for rows in self._zones.values()))
+
+    def restore(self, checkpoint: RotationCheckpoint, nodes: Sequence[Node | None]) -> None:
+        """Fill this rotation, which must be new; ``nodes`` by row."""
+        for rows in checkpoint.zones:
+            for row in rows:
+                node = nodes[row]
+                assert node is not None
+                self.write(row, node)
+        self.start = checkpoint.start
 
     def advance(self, visited: int) -> None:
         """Note that a decision looked at ``visited`` nodes."""

@@ -17,8 +17,8 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from pilotage.engine.change_log import ChangeLog
-from pilotage.engine.queues import QueueTree
-from pilotage.engine.rotation import Rotation
+from pilotage.engine.queues import QueueCheckpoint, QueueTree
+from pilotage.engine.rotation import Rotation, RotationCheckpoint
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import ColumnCodes, Columns
 from pilotage.kernel.plugin import Group, Plugin
@@ -63,6 +63,8 @@ class StateCheckpoint(Struct, frozen=True, kw_only=True):
     placed: int
     workload: Workload | None
     codes: ColumnCodes
+    rotation: RotationCheckpoint
+    queues: QueueCheckpoint
 
 
 class Overcommitted(Exception):  # noqa: N818 - reads as a statement
@@ -288,6 +290,8 @@ class State:
             placed=self._placed,
             workload=columns.workload,
             codes=columns.codes(),
+            rotation=self.rotation.checkpoint(),
+            queues=self.queues.checkpoint(),
         )
 
     def restore(self, checkpoint: StateCheckpoint) -> None:
@@ -300,6 +304,10 @@ class State:
             self.generation.append(generation)
             if node is not None:
                 columns.write_node(row, node, order)
+                self.queues.count_node(node, 1)
+        columns.images.set_sizes(checkpoint.codes.images)
+        self.rotation.restore(checkpoint.rotation, [node for node, _, _ in checkpoint.rows])
+        self.queues.restore(checkpoint.queues)
         self.nodes = {node.name: node for node, _, _ in sorted(checkpoint.rows, key=lambda row: row[2]) if node}
         self._free_rows = list(checkpoint.free_rows)
         self._next_order = checkpoint.next_order
@@ -307,6 +315,7 @@ class State:
         for placement in checkpoint.placements:
             self._do(Placement(*astuple(placement)), 1)
         self._placed = checkpoint.placed
+        self.queues.fallen = dict.fromkeys(checkpoint.queues.fallen)
         columns.workload = checkpoint.workload
         self.log.keep = max(self.log.keep, 2 * columns.n)
         self.log.version = checkpoint.version

@@ -43,7 +43,10 @@ class Waiting(Struct):
 
 
 class WaitingCheckpoint(Struct, frozen=True):
-    """A waiting task as plain values; its key, its ticket and the end of its backoff follow from them."""
+    """A waiting task as plain values; its key, its ticket and the end of its backoff follow from them.
+
+    ``held_by`` is the queue whose limit holds it back, if one does.
+    """
 
     task: Task
     seq: int
@@ -51,6 +54,7 @@ class WaitingCheckpoint(Struct, frozen=True):
     attempts: int
     rejected_at: float
     cures: int
+    held_by: str | None
 
 
 class RoomCheckpoint(Struct, frozen=True):
@@ -220,11 +224,16 @@ class WaitingRoom:
 
     def checkpoint(self) -> RoomCheckpoint:
         """Return all that `restore` needs to make a room that does the same from here on."""
-        tasks = [WaitingCheckpoint(w.task, w.seq, w.place, w.attempts, w.rejected_at, w.cures.value) for w in self]
-        return RoomCheckpoint(tuple(tasks), self._submitted)
+        tasks = tuple(
+            WaitingCheckpoint(
+                w.task, w.seq, w.place, w.attempts, w.rejected_at, w.cures.value, self._held.blocker_of(w.task.id)
+            )
+            for w in self
+        )
+        return RoomCheckpoint(tasks, self._submitted)
 
     def restore(self, checkpoint: RoomCheckpoint) -> None:
-        """Fill this room, which must be new, from a checkpoint."""
+        """Fill this room, which must be new, from a checkpoint; the queues are there already."""
         self._submitted = checkpoint.submitted
         for was in checkpoint.tasks:
             key = self._order(was.task)
@@ -235,6 +244,8 @@ class WaitingRoom:
                 self._activate(waiting)
             elif was.place == "backoff":
                 self._sit_out(waiting)
+            elif was.held_by is not None:
+                self._held.restore(key, was.seq, was.task, was.held_by)
             elif was.place == "unschedulable":
                 self._asleep.setdefault(cures, {})[was.task.id] = None
 

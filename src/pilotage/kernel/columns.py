@@ -55,6 +55,7 @@ class ColumnCodes(Struct, frozen=True):
     models: tuple[str, ...]
     taints: tuple[tuple[Taint, ...], ...]
     labels: tuple[tuple[str, tuple[str, ...]], ...]
+    images: tuple[tuple[str, int], ...]
 
 
 class Columns:
@@ -235,13 +236,14 @@ class Columns:
     # -- codes ---------------------------------------------------------------------------------------------------
 
     def codes(self) -> ColumnCodes:
-        """Return what `learn_codes` needs to give the same values the same numbers."""
+        """Return what `learn_codes` needs to give the same values the same numbers, and the sizes of images."""
         return ColumnCodes(
             resources=tuple(self.resources),
             gpus=len(self.gpu_free),
             models=tuple(self.models.values),
             taints=tuple(self.taints.values),
             labels=tuple((key, tuple(self.label_values[key].values)) for key in self.labels),
+            images=self.images.sizes(),
         )
 
     def learn_codes(self, codes: ColumnCodes) -> None:

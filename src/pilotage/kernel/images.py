@@ -1,6 +1,6 @@
 """Which container images lie on which rows, and how large they are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -22,6 +22,15 @@ class Images:
     def get(self, name: str) -> Image | None:
         """Return the image called ``name``, or None if it lies on no node."""
         return self._of.get(name)
+
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Return every image with its size."""
+        return tuple((name, image.size) for name, image in self._of.items())
+
+    def set_sizes(self, sizes: Iterable[tuple[str, int]]) -> None:
+        """Let images that lie somewhere have these sizes, whoever told first."""
+        for name, size in sizes:
+            self._of[name].size = size
 
     def write(self, row: int, images: Mapping[str, int]) -> None:
         """Replace what lies on ``row``."""
