@@ -24,8 +24,8 @@ class Images:
         return self._of.get(name)
 
     def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Return every image with its size."""
-        return tuple((name, image.size) for name, image in self._of.items())
+        """Return every image with its size, by name."""
+        return tuple(sorted((name, image.size) for name, image in self._of.items()))
 
     def set_sizes(self, sizes: Iterable[tuple[str, int]]) -> None:
         """Let images that lie somewhere have these sizes, whoever told first."""
