@@ -21,13 +21,6 @@ LATER_MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # What is run or imported from outside the package: by the console script, `python -m`, or users' own files.
 ENTRY_POINTS = {"pilotage", "pilotage.__main__", "pilotage.cli.main", "pilotage.testing"}
 LANDING_AHEAD = {
-    "pilotage.adapters.rabbitmq.consumer",
-    "pilotage.adapters.sql.vms.queue",
-    "pilotage.adapters.sql.vms.requests",
-    "pilotage.adapters.sql.vms.verify",
-    "pilotage.adapters.sql.vms.inventory",
-    "pilotage.app.vms.worker",
-    "pilotage.adapters.rabbitmq.publisher",
     "pilotage.testing.fault_proxy",
 }
 RUN_BY_ALEMBIC = "pilotage.adapters.sql.migrations."

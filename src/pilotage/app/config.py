@@ -1,6 +1,6 @@
 """Configuration: every setting, its default, and where its value came from.
 
-Later sources win: defaults, then a TOML file (``pilotage.toml`` in the working directory, or the one that
+Later sources win: defaults, then a file, TOML or YAML (``pilotage.toml`` in the working directory, or the one that
 ``--config`` or ``PILOTAGE_CONFIG`` names), then environment variables ``PILOTAGE_SECTION_SETTING``. Flags of a
 command come after all of them.
 """
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from pilotage.app.manager.settings import ManagerSettings
 from pilotage.app.tasks.settings import ServeSettings
+from pilotage.app.vms.settings import VmsSettings
 from pilotage.model.errors import InvalidInput
 
 FILE = "pilotage.toml"
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     manager: ManagerSettings = ManagerSettings()
     serve: ServeSettings = ServeSettings()
     record: RecordSettings = RecordSettings()
+    vms: VmsSettings = VmsSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -223,4 +225,6 @@ def _showable(value: Any) -> Any:
     """A secret as stars, and a URL without its password."""
     if isinstance(value, SecretStr):
         return str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value

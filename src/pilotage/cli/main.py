@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from pilotage import __version__
-from pilotage.cli import bound, compare, config, instance, kubernetes, manager, policy, replay, serve, simulate
+from pilotage.cli import (
+    bound,
+    compare,
+    config,
+    deadletter,
+    instance,
+    kubernetes,
+    manager,
+    nodes,
+    policy,
+    replay,
+    serve,
+    simulate,
+    vms,
+    webhooks,
+)
 from pilotage.model.errors import InvalidInput
 
 app = typer.Typer(
@@ -25,6 +40,12 @@ app.command("manager", epilog=manager.EPILOG)(manager.manager)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("instance", epilog=instance.EPILOG)(instance.instance)
 app.command("kubernetes", epilog=kubernetes.EPILOG)(kubernetes.kubernetes)
+app.command("worker", epilog=vms.WORKER_EPILOG)(vms.worker)
+app.command("submit", epilog=vms.SUBMIT_EPILOG)(vms.submit)
+app.command("verify")(vms.verify)
+app.add_typer(nodes.app, name="nodes")
+app.add_typer(deadletter.app, name="deadletter")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)
 

@@ -31,7 +31,7 @@ from pilotage.engine.placer import Pending, Placer
 from pilotage.engine.request_queue import Delivery, RequestQueue
 from pilotage.model.claim import Batch, Change, Committed, Decided, ErrorClass, HostRow, Letter
 from pilotage.model.errors import CommitUnknown, InvalidInput, StorageDown
-from pilotage.model.vm import id_in, parse_request
+from pilotage.model.vm import SchedulingRequest, id_in, parse_request
 
 _log = structlog.get_logger(__name__)
 
@@ -73,6 +73,7 @@ class Worker:
         linger_s: float = 0.002,
         idle_s: float = 0.5,
         on_settled: Callable[[], None] = lambda: None,
+        admit: Callable[[SchedulingRequest], None] = lambda request: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -86,6 +87,7 @@ class Worker:
         self._linger_s = linger_s
         self._idle_s = idle_s
         self._on_settled = on_settled
+        self._admit = admit
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._entries: dict[str, Entry] = {}
@@ -217,6 +219,7 @@ class Worker:
         for delivery in deliveries:
             try:
                 request = parse_request(delivery.body, delivery.message_id)
+                self._admit(request)
             except InvalidInput as error:
                 letters.append((_letter(delivery, error), delivery))
                 continue

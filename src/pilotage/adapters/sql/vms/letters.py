@@ -1,14 +1,17 @@
 """Dead letters: messages that are no requests, and requests that failed by a bug, each with its reason."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, text
 
 from pilotage.adapters.sql.vms.outbox import tell_results
-from pilotage.adapters.sql.vms.rows import run_rows
+from pilotage.adapters.sql.vms.rows import locking, run_rows
 from pilotage.adapters.sql.vms.tasks import settle_tasks
 from pilotage.model.claim import Batch, Decided, Letter, Outcome
+from pilotage.model.errors import NotFound, WrongState
+from pilotage.model.vm import SchedulingRequest, parse_request
 
 
 def id_taken(each: Decided) -> Letter:
@@ -85,3 +88,50 @@ def _settle_letters(connection: Connection, batch: Batch) -> list[Outcome]:
         if each.task_id in of_open and each.error_class == "bug":
             each.digest = of_open[each.task_id].digest
     return settle_tasks(connection, batch)
+
+
+def list_letters(
+    connection: Connection, *, error_class: str = "", state: str = "", limit: int = 100
+) -> list[dict[str, Any]]:
+    """Dead letters, newest first, without their bodies."""
+    conditions = ["true"] + ["error_class = :error_class"] * bool(error_class) + ["state = :state"] * bool(state)
+    rows = connection.execute(
+        text(
+            "SELECT id, at, task_id, message_id, error_class, field, reason, body_bytes, state, retries"
+            f" FROM vm_dead_letters WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit"
+        ),
+        {"error_class": error_class, "state": state, "limit": limit},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def letter(connection: Connection, number: int) -> dict[str, Any]:
+    """One dead letter; its body as text, with what is no UTF-8 replaced. Raises `NotFound`."""
+    row = connection.execute(text("SELECT * FROM vm_dead_letters WHERE id = :id"), {"id": number}).first()
+    if row is None:
+        raise NotFound(f"no dead letter has the number {number}")
+    told = dict(row._mapping)
+    told["body"] = bytes(told["body"]).decode("utf-8", "replace")
+    return told
+
+
+def take_for_retry(connection: Connection, number: int, body: bytes | None = None) -> SchedulingRequest:
+    """The request of a dead letter, mended by ``body``, under a new id: the task of the old one stays failed.
+
+    A final state was told to receivers and is never taken back. Raises `InvalidInput` where it still is no request,
+    `WrongState` where it was retried before or is not whole.
+    """
+    row = connection.execute(
+        text(f"SELECT * FROM vm_dead_letters WHERE id = :id {locking(connection)}"), {"id": number}
+    ).first()
+    if row is None:
+        raise NotFound(f"no dead letter has the number {number}")
+    if row.state != "kept":
+        raise WrongState(f"dead letter {number} was retried already")
+    if body is None and row.body_bytes > KEPT_BYTES:
+        raise WrongState(f"dead letter {number} is not whole: {KEPT_BYTES} of {row.body_bytes} bytes were kept")
+    request = parse_request(bytes(row.body) if body is None else body, row.task_id or row.message_id or "letter")
+    request = msgspec.structs.replace(request, task_id=f"{request.task_id[:110]}.retry-{number}")
+    change = "UPDATE vm_dead_letters SET state = 'retried', retries = retries + 1 WHERE id = :id"
+    connection.execute(text(change), {"id": number})
+    return request
