@@ -3,10 +3,16 @@
 import subprocess
 import sys
 
-from benchmarks import decisions, events, manager, openb
+from benchmarks import decisions, events, manager, openb, tasks
 from pilotage.app.allocator import keep_freed_memory
 
-QUESTIONS = {"decisions": decisions.run, "events": events.run, "manager": manager.run, "openb": openb.run}
+QUESTIONS = {
+    "decisions": decisions.run,
+    "events": events.run,
+    "manager": manager.run,
+    "openb": openb.run,
+    "tasks": tasks.run,
+}
 
 
 def main() -> int:

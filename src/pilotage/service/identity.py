@@ -1,13 +1,14 @@
 """Ids of tasks: UUIDs of version 7 (RFC 9562), so that they sort by time and new ones share the end of an index."""
 
 import random
+import secrets
 
 
 class IdMaker:
     """Makes ids that rise within a process and are unique everywhere."""
 
     def __init__(self) -> None:
-        self._random = random.SystemRandom()
+        self._random = random.Random(secrets.randbits(256))  # a call of the system for each id would cost more
         self._last = 0
 
     def make(self, now_s: float) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pilotage.engine.taskqueue.machine import Dispatch, LiveTask
 from pilotage.service.ports import Stored
 
-LAZY_S = 0.05
+LAZY_S = 0.1
 """How long a change that nothing rests on may wait for another one to go with."""
 
 
@@ -40,6 +40,7 @@ class Journal:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._open = _Batch(self._loop)
+        self._lazy: dict[str, LiveTask] = {}
         self._flying: _Batch | None = None
         self._called = False
         self._timer: asyncio.TimerHandle | None = None
@@ -47,6 +48,7 @@ class Journal:
     def note(self, live: LiveTask, dispatch: Dispatch | None = None) -> None:
         """A task changed; ``dispatch`` is to be sent once that is stored."""
         self._open.changed[live.id] = live
+        self._lazy.pop(live.id, None)
         if dispatch is not None:
             self._open.after.append(dispatch)
         if not self._called and self._flying is None:
@@ -54,8 +56,9 @@ class Journal:
             self._loop.call_soon(self._flush)
 
     def note_lazily(self, live: LiveTask) -> None:
-        """A task changed, and nothing is lost if that is never stored."""
-        self._open.changed[live.id] = live
+        """A task changed, and nothing is lost if that is never stored: a change soon after makes it needless."""
+        if live.id not in self._open.changed:
+            self._lazy[live.id] = live
         if self._timer is None:
             self._timer = self._loop.call_later(LAZY_S, self._flush_late)
 
@@ -73,6 +76,9 @@ class Journal:
 
     def _flush_late(self) -> None:
         self._timer = None
+        for live in self._lazy.values():
+            self._open.changed.setdefault(live.id, live)
+        self._lazy.clear()
         self._flush()
 
     def _flush(self) -> None:

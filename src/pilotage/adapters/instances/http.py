@@ -5,20 +5,17 @@ POST /queue/enqueue, where the instance makes an id of its own. An instance of o
 and ``batches`` in /info, and takes several tasks in one POST /queue/submit_batch.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-import aiohttp
 import msgspec
 from msgspec import Raw, Struct
 
+from pilotage.adapters.instances.connection import Connections
 from pilotage.service.ports import Ack, Address, Held, InstanceAway, Outgoing, Probe
 
 T = TypeVar("T")
-
-ANSWER_LIMIT = 64 * 1024 * 1024
-"""Bytes of an answer that are read."""
 
 
 class Timeouts(Struct, frozen=True):
@@ -74,20 +71,11 @@ class HttpInstances:
 
     def __init__(self, timeouts: Timeouts | None = None, token: str = "") -> None:
         self._timeouts = timeouts or Timeouts()
-        headers = {"Content-Type": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=60),
-            headers=headers,
-            auto_decompress=True,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s),
-        )
+        self._connections = Connections(self._timeouts.connect_s, token)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        await self._connections.close()
 
     async def probe(self, host: str, port: int) -> Probe:
         """Ask /info, and /status if there is no such thing."""
@@ -121,7 +109,7 @@ class HttpInstances:
 
     async def held(self, address: Address, task_id: str) -> Held:
         """Ask /results/{id}; a 404 means that it is not known."""
-        status, body = await self._ask(address, "GET", f"/results/{task_id}")
+        status, body = await self._ask(address, "GET", f"/results/{quote(task_id, safe='')}")
         if status == 404:
             return Held(known=False)
         if status != 200:
@@ -135,7 +123,7 @@ class HttpInstances:
     async def withdraw(self, address: Address, task_id: str) -> None:
         """DELETE /queue/{id}, whatever comes of it."""
         try:
-            await self._ask(address, "DELETE", f"/queue/{task_id}")
+            await self._ask(address, "DELETE", f"/queue/{quote(task_id, safe='')}")
         except InstanceAway:
             return
 
@@ -184,22 +172,8 @@ class HttpInstances:
     async def _call(
         self, address: Address, method: str, path: str, content: Any, timeout_s: float
     ) -> tuple[int, bytes]:
-        """One request. Raises `InstanceAway`; ``gone`` when it can not have been received."""
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        data = None if content is None else msgspec.json.encode(content)
-        url = f"http://{host}:{address.port}{path}"
-        try:
-            async with asyncio.timeout(timeout_s):
-                async with self._session.request(method, url, data=data, allow_redirects=False) as response:
-                    if (response.content_length or 0) > ANSWER_LIMIT:
-                        raise InstanceAway("its answer is too large")
-                    return response.status, await response.read()
-        except TimeoutError:
-            raise InstanceAway(f"no answer within {timeout_s:g} s") from None
-        except aiohttp.ClientConnectorError as error:
-            raise InstanceAway(f"can not be reached: {error.strerror or error}", gone=True) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise InstanceAway(f"{type(error).__name__}: {error}") from None
+        data = b"" if content is None else msgspec.json.encode(content)
+        return await self._connections.call(address.host, address.port, method, path, data, timeout_s)
 
 
 def _decode(body: bytes, form: type[T]) -> T:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from pilotage.adapters.sql.engine import reading
@@ -25,6 +25,13 @@ def this_process() -> str:
     """A name for this process that no other has: machine start, process space, number, start time."""
     pid = os.getpid()
     return f"{_machine()}/{pid}/{_started(pid)}"
+
+
+_GUARD = (
+    update(table)
+    .where(table.c.name == bindparam("role"), table.c.epoch == bindparam("of_epoch"))
+    .values(serial=bindparam("new"))
+)
 
 
 class Lease:
@@ -88,8 +95,7 @@ class Lease:
 
         The row stays locked until the commit, so a new leader's first read sees all that its predecessor wrote.
         """
-        change = update(table).where(table.c.name == self._role, table.c.epoch == self.epoch)
-        if connection.execute(change.values(serial=serial)).rowcount != 1:
+        if connection.execute(_GUARD, {"role": self._role, "of_epoch": self.epoch, "new": serial}).rowcount != 1:
             raise LeaseLost(f"another process took the role {self._role!r} over")
 
     def is_committed(self, connection: Connection, serial: int) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any, Protocol, TypeVar
 
@@ -51,6 +52,7 @@ class Writer:
         self._patience_s = patience_s
         self._queue: Queue[tuple[Work[Any], Future[Any]] | None] = Queue(limit)
         self._serial = 0
+        self._connection: Connection | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="sql-writer", daemon=True)
         self._thread.start()
@@ -84,6 +86,8 @@ class Writer:
             started = [each for each in group if each[1].set_running_or_notify_cancel()]
             if started:
                 self._settle(started)
+        if self._connection is not None:
+            self._connection.close()
 
     def _take(self) -> list[tuple[Work[Any], Future[Any]]] | None:
         """The works that wait, at least one; None when the writer is to end."""
@@ -130,7 +134,8 @@ class Writer:
                 if results is not None and self._was_committed():
                     return results
                 results = None
-                with self._engine.connect() as connection, connection.begin() as transaction:
+                connection = self._held()
+                with connection.begin() as transaction:
                     if self._fence is not None:
                         self._fence.guard(connection, self._serial)
                     done = [work(connection) for work in works]
@@ -140,12 +145,26 @@ class Writer:
             except DBAPIError as error:
                 if not is_outage(error):
                     raise
+                self._let_go()
                 if results is not None and self._fence is None:
                     raise CommitUnknown("the database went away during a commit") from error
                 if time.monotonic() > give_up:
                     raise StorageDown(f"the database is away: {' '.join(str(error.orig).split())}") from error
             time.sleep(pause_s)
             pause_s = min(1.0, pause_s * 2)
+
+    def _held(self) -> Connection:
+        """The thread's own connection: taking one from the pool for each group would cost a third of a small one."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.invalidate()
+                connection.close()
 
     def _was_committed(self) -> bool:
         assert self._fence is not None

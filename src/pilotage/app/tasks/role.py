@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -37,6 +38,9 @@ log = structlog.get_logger()
 ROLE = "tasks"
 STANDBY_S = 0.3
 """How often a standby looks whether the lease is free."""
+
+SWITCH_S = 0.0005
+"""How long one thread may run while another waits."""
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -82,6 +86,8 @@ class Serve:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop``. Raises `InvalidInput` for a database or an address that can not be used."""
         settings = self._settings
+        # The writer's thread gets its turn soon: by default a busy loop keeps it waiting for 5 ms after each commit.
+        sys.setswitchinterval(SWITCH_S)
         await asyncio.to_thread(check_reachable, self._engine)
         await asyncio.to_thread(migrate, self._engine, "tasks")
         limits = gate.Limits(settings.body_kib * 1024, settings.rate_per_s, settings.burst)
