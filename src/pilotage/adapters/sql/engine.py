@@ -1,5 +1,7 @@
 """An engine by URL: SQLite with the settings that keep promises, or PostgreSQL through psycopg."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +104,7 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
     def _settings(connection: Any, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver would begin DEFERRED, and not before DDL
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _use_log(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a promise that was answered survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -65536")
@@ -115,6 +117,19 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_log(cursor: Any) -> None:
+    """Switch to the write-ahead log. The busy timeout does not cover the switch, so two first openers may collide."""
+    give_up = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
 
 
 def check_reachable(engine: Engine) -> None:
