@@ -8,6 +8,7 @@ import typer
 from pilotage import __version__
 from pilotage.cli import (
     bound,
+    cluster,
     compare,
     config,
     deadletter,
@@ -17,6 +18,7 @@ from pilotage.cli import (
     nodes,
     policy,
     replay,
+    schedulers,
     serve,
     simulate,
     vms,
@@ -37,6 +39,8 @@ app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("bound", epilog=bound.EPILOG)(bound.bound)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("manager", epilog=manager.EPILOG)(manager.manager)
+app.add_typer(cluster.app, name="cluster")
+app.command("schedulers", epilog=schedulers.EPILOG)(schedulers.schedulers)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("instance", epilog=instance.EPILOG)(instance.instance)
 app.command("kubernetes", epilog=kubernetes.EPILOG)(kubernetes.kubernetes)

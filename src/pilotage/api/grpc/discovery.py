@@ -122,6 +122,11 @@ class Discovery:
         """Requests that are remembered."""
         return sum(len(entries) for entries in self._entries.values())
 
+    @property
+    def encodings(self) -> int:
+        """How often a cluster was encoded, in either form."""
+        return sum(answers.encoded for answers in self._answers.values())
+
     def known(self, wire: ModuleType) -> Callable[[bytes], bytes | None]:
         """Return the hot path of a wire form: from a request's bytes to the response, None if it must be `search`ed."""
         entries, answers, counts, catalogue = self._entries[wire], self._answers[wire], self.counts, self._catalogue

@@ -52,6 +52,8 @@ class Numbers(Collector):
             ("pilotage_manager_kept_requests", "Requests that are remembered", self._discovery.kept_requests),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        encodings = self._discovery.encodings
+        yield CounterMetricFamily("pilotage_manager_encodings", "Clusters encoded, once per change", value=encodings)
         yield CounterMetricFamily("pilotage_manager_refused", "Calls not let in", value=self._gate.refused)
 
     def _searches(self) -> Iterable[Metric]:

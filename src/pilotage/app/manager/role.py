@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI, Response
@@ -17,7 +18,7 @@ from pilotage import __version__
 from pilotage.adapters.sql.engine import check_reachable, open_engine
 from pilotage.adapters.sql.manager_store import SqlStore
 from pilotage.adapters.sql.migrate import migrate
-from pilotage.api.grpc.discovery import Discovery, SharedCache
+from pilotage.api.grpc.discovery import Discovery
 from pilotage.api.grpc.gate import Gate
 from pilotage.api.grpc.keepalive import KeepAlive
 from pilotage.api.grpc.server import Server, credentials
@@ -31,6 +32,9 @@ from pilotage.app.manager.service import Registry
 from pilotage.app.manager.settings import ManagerSettings
 from pilotage.model.errors import InvalidInput, StorageDown
 from pilotage.registry.profiles import profile_named
+
+if TYPE_CHECKING:
+    from pilotage.adapters.redis.cache import RedisCache
 
 STOP_WITHIN_S = 5.0
 HTTP_BODY_BYTES = 4 << 20
@@ -66,6 +70,8 @@ class Role:
             raise InvalidInput("manager.database", str(error)) from None
         gate = Gate(self._tokens, rate=settings.calls_per_s, burst=settings.calls_burst)
         shared = _shared_cache(settings)
+        if shared is not None:
+            self._parts.push_async_callback(shared.close)
         discovery = Discovery(
             self._registry,
             hosts=settings.hosts,
@@ -208,5 +214,11 @@ def _open_store(url: str) -> SqlStore:
     return SqlStore(engine)
 
 
-def _shared_cache(settings: ManagerSettings) -> SharedCache | None:
-    return None
+def _shared_cache(settings: ManagerSettings) -> "RedisCache | None":
+    if not settings.redis:
+        return None
+    try:
+        from pilotage.adapters.redis.cache import RedisCache
+    except ModuleNotFoundError:
+        raise InvalidInput("manager.redis", "needs redis: pip install 'pilotage[redis]'") from None
+    return RedisCache(settings.redis, settings.redis_ttl_s)
