@@ -65,11 +65,13 @@ def _print_ranking(host: str, told: dict[str, Any]) -> None:
 
 
 def _print_all(rows: list[dict[str, Any]]) -> None:
-    shown = [
-        [str(row["id"]), row["hostname"], f"{row['ip']}:{row['port']}", str(row["cluster_id"]), row["state"]]
-        + [", ".join(row["features"]), row["owner"] or "–"]
-        for row in rows
-    ]
+    shown = []
+    for row in rows:
+        address, features = f"{row['ip']}:{row['port']}", ", ".join(row["features"])
+        heard_by = row["owner"] or "–"
+        shown.append(
+            [str(row["id"]), row["hostname"], address, str(row["cluster_id"]), row["state"], features, heard_by]
+        )
     _print_table(["id", "scheduler", "address", "cluster", "state", "features", "heard by"], shown)
 
 

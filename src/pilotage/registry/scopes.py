@@ -36,8 +36,9 @@ def decode_scopes(text: str) -> Scopes:
         return Scopes()
     try:
         return _decoder.decode(text) or Scopes()
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidInput("scopes", str(error)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise InvalidInput(f"scopes{path.removesuffix('`')}", reason) from None
 
 
 def scopes_or_none(text: str) -> Scopes:

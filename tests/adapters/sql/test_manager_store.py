@@ -129,7 +129,7 @@ async def test_a_guard_that_does_not_hold_leaves_the_row(store: SqlStore) -> Non
 @pytest.mark.asyncio
 async def test_a_cluster_with_members_stays_and_one_without_leaves_its_links(store: SqlStore) -> None:
     row = await store.insert(Scheduler, PLACE)
-    with pytest.raises(Taken, match="still has 1 members"):
+    with pytest.raises(Taken, match="still has members"):
         await store.delete(SchedulerCluster, 1)
     await store.delete(Scheduler, row)
     assert await store.delete(SchedulerCluster, 1)

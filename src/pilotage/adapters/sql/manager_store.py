@@ -266,7 +266,7 @@ def _check_unused(connection: Connection, kind: type[Entity], row_id: int) -> No
         those = select(func.count()).where(members.c.cluster_id == row_id, members.c.is_del == 0)
         count = connection.execute(those).scalar_one()
         if count:
-            raise Taken(f"cluster {row_id} still has {count} members; delete them first")
+            raise Taken(f"cluster {row_id} still has members ({count}); delete them first")
     if kind is Model:
         state = select(tables.model.c.state).where(tables.model.c.id == row_id, tables.model.c.is_del == 0)
         if connection.execute(state).scalar() == ACTIVE:

@@ -200,6 +200,8 @@ def _unusable(_: Request, error: Exception) -> Response:
     """The first fault of a request, with its field."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return JSONResponse({"detail": "body: is no JSON"}, status_code=422)
     field = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     reason = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return JSONResponse({"detail": f"{field or 'body'}: {reason}"}, status_code=422)

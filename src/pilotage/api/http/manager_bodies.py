@@ -98,7 +98,8 @@ class ClusterChange(Body):
                 raise ValueError(f"has {len(text):,} characters; at most {JSON_BYTES:,} are allowed")
             check_scopes(text)
         except InvalidInput as fault:
-            raise ValueError(f"{fault.field.removeprefix('scopes.')}: {fault.reason}") from None
+            key = fault.field.removeprefix("scopes").removeprefix(".")
+            raise ValueError(f"{key}: {fault.reason}" if key else fault.reason) from None
         return value
 
 
