@@ -31,7 +31,7 @@ class ManagerProcess:
         self._folder = folder
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PILOTAGE_")}
         self._environment |= {f"PILOTAGE_MANAGER_{name.upper()}": value for name, value in told.items()}
-        self._database = database
+        self.database = database
         self._process: subprocess.Popen[str] | None = None
         self.grpc = "127.0.0.1:0"
         self.http = "127.0.0.1:0"
@@ -39,7 +39,7 @@ class ManagerProcess:
 
     def start(self) -> ManagerProcess:
         """Start it; a second start takes the ports of the first."""
-        command = [sys.executable, "-m", "pilotage", "manager", "--database", self._database]
+        command = [sys.executable, "-m", "pilotage", "manager", "--database", self.database]
         command += ["--grpc", self.grpc, "--http", self.http.removeprefix("http://")]
         with (self._folder / f"log-{id(self)}").open("a") as log:
             self._process = subprocess.Popen(

@@ -312,5 +312,5 @@ def _features(text: str) -> tuple[str, ...]:
     """A list that can not be read gives no feature, so its scheduler is not listed."""
     try:
         return msgspec.json.decode(text, type=tuple[str, ...])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ()

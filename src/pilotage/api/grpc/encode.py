@@ -107,7 +107,7 @@ class Encoder:
         """Return an application's message, None if it has no priority (or one that can not be read)."""
         try:
             told = msgspec.json.decode(row.priority, type=Priority | None)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
         if told is None or told.value is None:
             return None

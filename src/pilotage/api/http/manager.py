@@ -184,7 +184,7 @@ def told(row: Entity) -> dict[str, Any]:
     for name in _JSON & values.keys():
         try:
             values[name] = msgspec.json.decode(values[name])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
     return values
 

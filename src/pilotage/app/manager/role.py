@@ -82,11 +82,11 @@ class Role:
         keep_alive = KeepAlive(self._pulse, gate, limit=settings.streams, dragonfly=dragonfly)
         size = settings.message_mib << 20
         self._grpc = Server(self._registry, discovery, keep_alive, gate, dragonfly=dragonfly, message_bytes=size)
-        grpc_address = self._listen_grpc()
         self._parts.push_async_callback(self._stop_pulse)
+        self._parts.push_async_callback(self._grpc.stop, STOP_WITHIN_S)
+        grpc_address = self._listen_grpc()
         numbers = Numbers(self._registry.catalogue, discovery, self._pulse, gate)
         http_url = await self._listen_http(numbers) if settings.http else ""
-        self._parts.push_async_callback(self._grpc.stop, STOP_WITHIN_S)
         self._parts.callback(keep_alive.leave)
         await self._grpc.start()
         self._pulsing = asyncio.create_task(self._pulse.run())
