@@ -28,7 +28,8 @@ class RotationCheckpoint(Struct, frozen=True):
 class Rotation:
     """Rows by zone, zones and rows in the order of their arrival, and the place where the next visit starts.
 
-    A node that moves to another zone goes last there. Source: kube-scheduler's node tree and its start index.
+    A node that moves to another zone goes last there, but the order is worked out anew only when a node joins or
+    leaves. Source: kube-scheduler's node tree, its snapshot and its start index.
     """
 
     def __init__(self) -> None:
@@ -44,14 +45,19 @@ class Rotation:
     def write(self, row: int, node: Node) -> None:
         """Note where the node of ``row`` stands."""
         zone = zone_of(node.labels)
-        if self._zone.get(row) != zone:
-            self.drop(row)
-            self._zone[row] = zone
-            self._zones.setdefault(zone, {})[row] = None
+        if row not in self._zone:
+            self._order = self._places = None
+        elif self._zone[row] != zone:
+            self._leave(row)
+        self._zone[row] = zone
+        self._zones.setdefault(zone, {})[row] = None
 
     def drop(self, row: int) -> None:
         """Forget a row."""
         self._order = self._places = None
+        self._leave(row)
+
+    def _leave(self, row: int) -> None:
         zone = self._zone.pop(row, None)
         if zone is not None:
             del self._zones[zone][row]

@@ -24,6 +24,8 @@ class Cases:
         self.random = Random(f"{focus}-{seed}")
         self.focus = focus
         self.made = 0
+        self.images = True
+        """Whether images lie on nodes."""
 
     def some(self, likely: float, *focuses: str) -> bool:
         """True with a probability: ``likely`` where the focus is one of those named, else seldom."""
@@ -80,7 +82,7 @@ class Cases:
                 node["spec"]["taints"] = taken
         if self.some(0.3, "unschedulable"):
             node["spec"]["unschedulable"] = True
-        if self.some(0.7, "images"):
+        if self.images and self.some(0.7, "images"):
             images = [
                 {"names": [name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"], "sizeBytes": size}
                 for name, size in self.few(IMAGES.items(), 3)

@@ -12,8 +12,9 @@ from pilotage.adapters.kubernetes.objects import Node, Pod
 from pilotage.adapters.kubernetes.profile import Profile, policy_of
 from pilotage.adapters.kubernetes.translate import OVER, node_of, placed_task_of, task_of
 from pilotage.engine.engine import Engine
-from pilotage.model.effects import Decision
-from pilotage.model.events import NodeAdded, TaskPlaced, TaskSubmitted
+from pilotage.model.effects import Decision, Displaced
+from pilotage.model.events import NodeAdded, NodeRemoved, TaskFinished, TaskPlaced, TaskSubmitted
+from pilotage.model.node import Node as ModelNode
 from pilotage.model.task import Task
 
 Object = dict[str, Any]
@@ -30,7 +31,7 @@ class Twin:
 
     def add(self, each: Object) -> None:
         if each["kind"] == "Node":
-            self.engine.apply(NodeAdded(node_of(msgspec.convert(each, Node))))
+            self.engine.apply(NodeAdded(node_of_wire(each)))
             return
         pod = msgspec.convert(each, Pod)
         if pod.spec.node_name and (pod.status is None or pod.status.phase not in OVER):
@@ -55,6 +56,20 @@ class Twin:
 
     def decide(self, pod: Object) -> Decision:
         """Decide and place."""
-        self.engine.apply(TaskSubmitted(self.task(pod)))
-        (effect,) = self.engine.decide()
-        return effect.decision  # type: ignore[union-attr]
+        task = self.task(pod)
+        self.engine.apply(TaskSubmitted(task))
+        (decision,) = [e.decision for e in self.engine.decide() if not isinstance(e, Displaced)]
+        return decision
+
+    def remove_node(self, name: str) -> None:
+        """A node goes, and with it the pods on it."""
+        state = self.engine.state
+        lost = list(state.tasks_on[state.row_of(name)])
+        self.engine.apply(NodeRemoved(name))
+        for task_id in lost:
+            self.engine.apply(TaskFinished(task_id))
+
+
+def node_of_wire(each: Object) -> ModelNode:
+    """Translate a node."""
+    return node_of(msgspec.convert(each, Node))

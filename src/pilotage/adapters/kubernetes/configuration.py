@@ -126,7 +126,7 @@ def _points(part: Part) -> dict[str, Plugins]:
     multi = _merged(list(DEFAULTS), everywhere, nowhere)
     points = {}
     for point, (enabled, disabled) in sets.items():
-        points[point] = _expanded(part.path(point), part.faults, point, multi, enabled, disabled)
+        points[point] = _expanded(point, multi, enabled, disabled)
     if len(points["queueSort"]) != 1:
         part.fault("queueSort", f"exactly one plugin sorts the queue, got {len(points['queueSort'])}")
     if not points["bind"]:
@@ -168,14 +168,11 @@ def _merged(defaults: Plugins, enabled: Plugins, disabled: set[str]) -> Plugins:
     return [*kept, *((name, weight) for name, weight in enabled if name in own)]
 
 
-def _expanded(field: str, faults: Faults, point: str, multi: Plugins, enabled: Plugins, disabled: set[str]) -> Plugins:
+def _expanded(point: str, multi: Plugins, enabled: Plugins, disabled: set[str]) -> Plugins:
     """Explicit plugins that override a multiPoint one, then the other multiPoint ones, then the other explicit ones."""
     if "*" in disabled:
         return enabled
     able = [(name, weight) for name, weight in multi if name in POINTS[point] and name not in disabled]
-    if point == "score":
-        # VolumeBinding only scores where a feature gate is on; it is off.
-        able = [each for each in able if each[0] != "VolumeBinding"]
     own, shared = dict(enabled), dict(able)
     return [
         *(each for each in enabled if each[0] in shared),

@@ -92,11 +92,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     """
 
     name: str = DEFAULT_SCHEDULER
-    pre_filters: tuple[str, ...] = POINTS["preFilter"]
-    filters: tuple[str, ...] = POINTS["filter"]
-    scorers: tuple[tuple[str, int], ...] = tuple(
-        (name, max(1, weight)) for name, weight in DEFAULTS if name in POINTS["score"] and name != "VolumeBinding"
-    )
+    pre_filters: tuple[str, ...] = tuple(name for name, _ in DEFAULTS if name in POINTS["preFilter"])
+    filters: tuple[str, ...] = tuple(name for name, _ in DEFAULTS if name in POINTS["filter"])
+    scorers: tuple[tuple[str, int], ...] = tuple((n, max(1, weight)) for n, weight in DEFAULTS if n in POINTS["score"])
     gates: bool = True
     percentage: int = 0
     fit: FitArgs = FitArgs()
