@@ -64,21 +64,23 @@ class Forecasts:
                 return predicted
         return self._mix(model, platform)
 
-    def factor(self, instance: str) -> float:
-        """See `Speeds.factor`."""
-        return self._speeds.factor(instance)
+    @property
+    def factors(self) -> Mapping[str, float]:
+        """See `Speeds.factors`."""
+        return self._speeds.factors
 
     def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """Measure the prediction, then learn from the run."""
         predicted = self._predictor.run_time(model, metadata, platform)
         if predicted is not None and predicted.mean_s > 0:
-            factor = self._speeds.factor(instance)
+            factor = self._speeds.factors.get(instance, 1.0)
             self._changes += self.quality(model).observe(predicted, run_s / factor)
         believed = self.forecast(model, metadata, platform)
         if believed.mean_s > 0:
             self._speeds.observe(instance, run_s, believed.mean_s)
         seen = self._seen.setdefault(model, {}).setdefault(platform, _Seen())
-        self._changes += seen.add(run_s)
+        if seen.add(run_s) and believed is not predicted:
+            self._changes += 1
         self._predictor.observe(model, metadata, platform, run_s)
 
     def forget(self, instance: str) -> None:

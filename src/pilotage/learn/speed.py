@@ -30,7 +30,8 @@ class Speeds:
         self._usual = 0.0
         self._threshold = 0.0
         self._seen = 0
-        self._factors: dict[str, float] = {}
+        self.factors: dict[str, float] = {}
+        """How many times its prediction a task takes, of the instances that clearly deviate; all others: 1."""
 
     def observe(self, instance: str, actual_s: float, predicted_s: float) -> None:
         """A task ran there; both times must be above 0."""
@@ -43,17 +44,13 @@ class Speeds:
             self._usual = median(self._all)
             spread = _MAD * median(abs(each - self._usual) for each in self._all)
             self._threshold = max(LEAST, SIGMAS * _MEDIAN_ERROR * spread / sqrt(OWN))
-        self._factors.pop(instance, None)
+        self.factors.pop(instance, None)
         if self._threshold and len(own) == OWN:
             drift = median(own) - self._usual
             if abs(drift) > self._threshold:
-                self._factors[instance] = exp(drift)
-
-    def factor(self, instance: str) -> float:
-        """Return how many times its prediction a task takes there; 1 unless it clearly is another."""
-        return self._factors.get(instance, 1.0)
+                self.factors[instance] = exp(drift)
 
     def forget(self, instance: str) -> None:
         """The instance is gone, or a new one under its name."""
         self._own.pop(instance, None)
-        self._factors.pop(instance, None)
+        self.factors.pop(instance, None)

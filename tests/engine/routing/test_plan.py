@@ -67,7 +67,7 @@ def plainly(run_s: list[list[float]], lanes: list[Lane], weight: float) -> list[
 def test_the_plan_is_the_definition(situation: tuple[list[list[float]], list[Lane]], weight: float) -> None:
     run_s, lanes = situation
     expected = plainly(run_s, deepcopy(lanes), weight)
-    assert [(each.position, each.row) for each in plan(run_s, lanes, weight=weight)] == [
+    assert [(each.position, each.row) for each in plan(run_s, lanes, 0.0, weight=weight)] == [
         (each.position, each.row) for each in expected
     ]
 
@@ -76,7 +76,7 @@ def test_the_plan_is_the_definition(situation: tuple[list[list[float]], list[Lan
 def test_each_task_and_each_free_slot_is_used_once(situation: tuple[list[list[float]], list[Lane]]) -> None:
     run_s, lanes = situation
     free = [row for lane in lanes for wait, _, row in lane.slots if wait == 0]
-    starts = plan(run_s, lanes)
+    starts = plan(run_s, lanes, 0.0)
     assert len({each.position for each in starts}) == len(starts)
     assert len({each.row for each in starts}) == len(starts)
     assert {each.row for each in starts} <= set(free)
@@ -86,7 +86,7 @@ def test_each_task_and_each_free_slot_is_used_once(situation: tuple[list[list[fl
 def test_something_starts_when_everything_is_free(situation: tuple[list[list[float]], list[Lane]]) -> None:
     run_s, lanes = situation
     idle = [lane._replace(slots=[(0.0, 0, row) for _, _, row in lane.slots]) for lane in lanes]
-    assert bool(plan(run_s, idle)) == bool(run_s)
+    assert bool(plan(run_s, idle, 0.0)) == bool(run_s)
 
 
 def two_speeds(fast_wait_s: float, slow_wait_s: float = 0.0) -> list[Lane]:
@@ -94,42 +94,43 @@ def two_speeds(fast_wait_s: float, slow_wait_s: float = 0.0) -> list[Lane]:
 
 
 def test_a_task_waits_for_a_fast_slot_that_is_free_soon() -> None:
-    assert plan([[1.0, 10.0]], two_speeds(2.0), weight=1.0) == []
-    assert [each.row for each in plan([[1.0, 10.0]], two_speeds(20.0), weight=1.0)] == [1]
+    assert plan([[1.0, 10.0]], two_speeds(2.0), 0.0, weight=1.0) == []
+    assert [each.row for each in plan([[1.0, 10.0]], two_speeds(20.0), 0.0, weight=1.0)] == [1]
 
 
 def test_a_lighter_weight_takes_the_idle_slot_sooner() -> None:
-    assert plan([[1.0, 10.0]], two_speeds(5.0), weight=1.0) == []
-    assert [each.row for each in plan([[1.0, 10.0]], two_speeds(5.0), weight=0.5)] == [1]
+    assert plan([[1.0, 10.0]], two_speeds(5.0), 0.0, weight=1.0) == []
+    assert [each.row for each in plan([[1.0, 10.0]], two_speeds(5.0), 0.0, weight=0.5)] == [1]
 
 
 def test_those_behind_count_with_those_before_them() -> None:
     """The first waits for the fast slot; with it there, the second is better off on the slow one at once."""
-    starts = plan([[4.0, 10.0], [4.0, 10.0]], two_speeds(4.0), weight=1.0)
+    starts = plan([[4.0, 10.0], [4.0, 10.0]], two_speeds(4.0), 0.0, weight=1.0)
     assert [(each.position, each.row) for each in starts] == [(1, 1)]
 
 
 def test_the_key_picks_among_those_that_may_start() -> None:
     lanes = [Lane(0, 1.0, [(0.0, 0, 0)])]
-    assert [each.position for each in plan([[9.0], [1.0]], lanes, pick=lambda position: -position)] == [1]
+    assert [each.position for each in plan([[9.0], [1.0]], lanes, 0.0, pick=lambda position: -position)] == [1]
 
 
 def test_a_task_does_not_go_back_where_it_failed() -> None:
     lanes = [Lane(0, 1.0, [(0.0, 0, 0), (0.0, 0, 1)])]
-    assert [each.row for each in plan([[1.0]], lanes, banned={(0, 0)})] in ([], [1])
+    assert [each.row for each in plan([[1.0]], lanes, 0.0, banned={(0, 0)})] == [1]
     lanes = [Lane(0, 1.0, [(0.0, 0, 0)])]
-    assert [each.position for each in plan([[1.0], [1.0]], lanes, banned={(0, 0)})] == [1]
+    assert [each.position for each in plan([[1.0], [1.0]], lanes, 0.0, banned={(0, 0)})] == [1]
+    assert [each.row for each in plan([[1.0, 10.0]], two_speeds(0.0), 0.0, banned={(0, 0)})] == [1]
 
 
-def test_a_slot_is_given_a_task_ahead_only_within_the_horizon() -> None:
+def test_a_slot_is_given_a_task_ahead_only_before_the_next_news() -> None:
     run_s = [[1.0]]
-    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], horizon_s=[2.0]) == []
-    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], horizon_s=[4.0]) == [Start(0, 0, 3.0, 1.0)]
+    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, news_s=[2.0]) == []
+    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, news_s=[4.0]) == [Start(0, 0, 3.0, 1.0)]
 
 
 def test_the_outlook_says_where_each_would_go() -> None:
     found = outlook([[4.0, 10.0], [4.0, 10.0]], two_speeds(4.0), weight=1.0)
-    assert [(each.row, each.wait_s) for each in found] == [(0, 4.0), (1, 0.0)]
+    assert [(each.row, each.start_s) for each in found] == [(0, 4.0), (1, 0.0)]
 
 
 @pytest.mark.parametrize("instances", [8, 64])
@@ -147,5 +148,5 @@ def test_a_decision_looks_at_lanes_not_at_instances(instances: int) -> None:
     lanes = [Lane(column, 1.0, []) for column in range(2)]
     for row in range(instances):
         lanes[row % 2].slots.append((0.0 if row == 1 else 50 + rng.random(), 1, row))
-    plan([Counted([1.0, 200.0]) for _ in range(32)], lanes, weight=1.0)
+    plan([Counted([1.0, 200.0]) for _ in range(32)], lanes, 0.0, weight=1.0)
     assert compared < 32 * 8

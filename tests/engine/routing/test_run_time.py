@@ -19,7 +19,7 @@ def test_what_is_left_is_the_mean_of_what_is_longer(run_time: RunTime, age_s: fl
     longer = [each for each in outcomes(run_time) if each > age_s * (1 + 1e-9)]
     near = [each for each in outcomes(run_time) if abs(each - age_s) <= 1e-9 * age_s]
     if not near:
-        expected = sum(longer) / len(longer) - age_s if longer else 0.0
+        expected = sum(longer) / len(longer) - age_s if longer else age_s - max(outcomes(run_time))
         assert run_time.remaining_s(age_s) == pytest.approx(expected, rel=1e-6, abs=1e-6)
     assert run_time.remaining_s(age_s) >= 0
 
@@ -35,6 +35,17 @@ def test_quantiles_and_odds_are_inverse(run_time: RunTime, level: float) -> None
     found = run_time.quantile_s(level)
     assert run_time.within(found * (1 + 1e-12) + 1e-12) >= level - 1e-9
     assert min(outcomes(run_time)) - 1e-6 <= found <= max(outcomes(run_time)) + 1e-6
+
+
+@given(run_times, st.floats(0, 5000), st.floats(0, 1))
+def test_the_expected_end_holds_until_the_next_value(run_time: RunTime, age_s: float, part: float) -> None:
+    expected_s, until_s = run_time.expected_s(age_s)
+    if until_s > age_s * (1 + 1e-9):
+        assert run_time.expected_s(age_s + part * 0.999 * (until_s - age_s))[0] == pytest.approx(expected_s)
+
+
+def test_a_task_that_hangs_is_not_taken_to_end_soon() -> None:
+    assert RunTime(Sample([1.0, 2.0])).remaining_s(60.0) == pytest.approx(58.0)
 
 
 def test_a_long_runner_is_not_taken_for_nearly_done() -> None:

@@ -15,6 +15,8 @@ from pilotage.model.routing import Assignment, Instance, RoutedTask
 AHEAD = 2.0
 """A slot may be given a task ahead if it is expected to be free within so many times the time to the next news."""
 
+SCORES = "expected end, s from now; the best slot of each speed"
+
 _Key = tuple[float, float, int, str]
 
 
@@ -130,13 +132,14 @@ class LateBinding:
         run_time = self._forecaster.forecast(task.model, task.metadata, row.instance.platform)
         row.tasks[task.id] = Bound(task, run_time, started_s)
         self._on[task.id] = instance_id
-        row.start_next(now)
+        row.changed(now)
 
     def started(self, task_id: str, now: float) -> None:
         """Its age counts from here."""
         row = self._row_of(task_id)
         if row is not None:
             row.tasks[task_id].started_s = now
+            row.changed(now)
 
     def left(self, task_id: str, run_s: float | None, now: float) -> None:
         """Free its slot, and learn from it if it ran to its end."""
@@ -145,7 +148,7 @@ class LateBinding:
             return
         del self._on[task_id]
         bound = row.tasks.pop(task_id)
-        row.start_next(now)
+        row.changed(now)
         self._queues[row.instance.model].dirty = True
         if run_s is not None and run_s > 0:
             task, instance = bound.task, row.instance
@@ -165,7 +168,7 @@ class LateBinding:
         return made
 
     def planned(self, task_id: str) -> Assignment | None:
-        """Where a waiting task would go, if nothing new happened; None beyond the window and without an instance.
+        """Where a waiting task would go, if nothing new happened; None where there is no instance for it.
 
         The instant is that of the latest decision.
         """
@@ -174,11 +177,11 @@ class LateBinding:
             return None
         queue = self._queues[waiting.task.model]
         now = self._now
-        rows, lanes, window, run_s = self._view(queue, now)
+        rows, lanes, window, run_s = self._view(queue, now, len(queue.keys))
         if waiting not in window or not lanes:
             return None
         start = outlook(run_s, lanes, self._weight)[window.index(waiting)]
-        return Assignment(task_id, rows[start.row].instance.id, now + start.wait_s + start.run_s, "planned")
+        return Assignment(task_id, rows[start.row].instance.id, start.start_s + start.run_s, "planned")
 
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """When the instance's first slot is expected to be free, and the deviation of what is on it, per slot."""
@@ -199,7 +202,7 @@ class LateBinding:
         queue = self._queues.get(task.model)
         if queue is None or not queue.pool.rows:
             return 1.0  # nothing is known of its instances yet
-        rows, lanes, _, run_s = self._view(queue, now, everything=True)
+        rows, lanes, _, run_s = self._view(queue, now, len(queue.keys))
         if not lanes:
             return 1.0
         platforms = queue.pool.platforms
@@ -209,22 +212,36 @@ class LateBinding:
         mine = [each.mean_s for each in run_times]
         start = outlook([*run_s[:ahead], mine], lanes, self._weight)[-1]
         row = rows[start.row]
-        factor = self._forecaster.factor(row.instance.id)
-        return run_times[row.column].within((task.deadline_s - now - start.wait_s) / factor)
+        factor = self._forecaster.factors.get(row.instance.id, 1.0)
+        return run_times[row.column].within((task.deadline_s - start.start_s) / factor)
 
     def _plan(self, queue: _Queue, now: float) -> list[Assignment]:
-        rows, lanes, window, run_s = self._view(queue, now)
+        """Plan a short window, and a longer one only where slots are left free by the short one.
+
+        Later tasks never change what earlier ones get, so this gives what the long window would (but for `aged`, which
+        picks among the tasks of the short one).
+        """
+        made = self._plan_window(queue, now, self._window)
+        if self._order != "aged" and len(queue.keys) > self._window - len(made) and queue.pool.has_room():
+            slots = sum(row.instance.slots for row in queue.pool.rows.values())
+            if slots > self._window:
+                made += self._plan_window(queue, now, slots)
+        return made
+
+    def _plan_window(self, queue: _Queue, now: float, length: int) -> list[Assignment]:
+        rows, lanes, window, run_s = self._view(queue, now, length)
         if not lanes:
             return []
-        horizon_s = None
+        news_s = None
         if self._report_s:
-            horizon_s = [AHEAD * max(0.0, row.heard_s + self._report_s - now) for row in rows]
+            news_s = [now + AHEAD * max(0.0, row.heard_s + self._report_s - now) for row in rows]
         firsts = [(lane, min(lane.slots)) for lane in lanes]
         starts = plan(
             run_s,
             lanes,
+            now,
             weight=self._weight,
-            horizon_s=horizon_s,
+            news_s=news_s,
             pick=self._aged_key(window) if self._order == "aged" else None,
             banned=_banned(window, rows),
         )
@@ -234,19 +251,16 @@ class LateBinding:
             self._bind(queue, waiting, row, now)
             times = run_s[start.position]
             scores = tuple(
-                (rows[slot[2]].instance.id, slot[0] + lane.factor * times[lane.column]) for lane, slot in firsts
+                (rows[slot[2]].instance.id, slot[0] - now + lane.factor * times[lane.column]) for lane, slot in firsts
             )
-            end_s = now + start.wait_s + start.run_s
-            made.append(Assignment(waiting.task.id, row.instance.id, end_s, "expected end in s, per speed", scores))
+            made.append(Assignment(waiting.task.id, row.instance.id, start.start_s + start.run_s, SCORES, scores))
         return made
 
     def _view(
-        self, queue: _Queue, now: float, *, everything: bool = False
+        self, queue: _Queue, now: float, length: int
     ) -> tuple[list[Row], list[Lane], list[_Waiting], list[list[float]]]:
-        """Return rows, lanes (fastest first), the window, and its predicted run times."""
-        rows, lanes = queue.pool.lanes(self._forecaster, now)
-        slots = sum(len(lane.slots) for lane in lanes)
-        length = len(queue.keys) if everything else max(self._window, slots)
+        """Return rows, lanes (fastest first), the first ``length`` waiting tasks, and their predicted run times."""
+        rows, lanes = queue.pool.lanes(self._forecaster.factors, now)
         window = [self._waiting[key[3]] for key in queue.keys[:length]]
         run_s = [self._means_s(each, queue.pool) for each in window]
         if run_s:
@@ -269,8 +283,8 @@ class LateBinding:
         task = waiting.task
         del self._waiting[task.id]
         del queue.keys[bisect_left(queue.keys, waiting.key)]
-        runs_now = len(row.tasks) < row.instance.slots
-        row.tasks[task.id] = Bound(task, waiting.run_times[row.column], now if runs_now else None)
+        row.tasks[task.id] = Bound(task, waiting.run_times[row.column], None)
+        row.changed(now)
         self._on[task.id] = row.instance.id
 
     # ------------------------------------------------------------------ books
@@ -293,11 +307,10 @@ class LateBinding:
 
 
 def _banned(window: list[_Waiting], rows: list[Row]) -> set[tuple[int, int]]:
-    """Pairs of a task and an instance that refused or lost it, unless it was everywhere already."""
+    """Pairs of a task and an instance that refused or lost it, unless it was everywhere it could be."""
     banned: set[tuple[int, int]] = set()
     for position, waiting in enumerate(window):
-        if waiting.task.avoid:
-            bad = {(position, at) for at, row in enumerate(rows) if row.instance.id in waiting.task.avoid}
-            if len(bad) < len(rows):
-                banned |= bad
+        avoid = waiting.task.avoid
+        if avoid and any(row.instance.ready and row.instance.id not in avoid for row in rows):
+            banned |= {(position, at) for at, row in enumerate(rows) if row.instance.id in avoid}
     return banned

@@ -1,6 +1,6 @@
 """The decider `plan`: which waiting tasks start now, on which slots, and which had better wait.
 
-Every waiting task, in order, is given in thought to the slot where (time until the slot is free) + ``weight`` x (its
+Every waiting task, in order, is given in thought to the slot where (the moment the slot is free) + ``weight`` x (its
 run time there) is least, busy slots included, and the slot is taken for that long. A task whose slot is free starts;
 all others stay unbound and are planned afresh at the next event.
 
@@ -8,11 +8,11 @@ all others stay unbound and are planned afresh at the next event.
 instances while slow ones idle. Time in a queue delays others too: with 1/2, an idle slower slot is taken sooner. That
 is the whole treatment of externality, and it matters most with many slots an instance (docs/routing.md has figures).
 
-A slot that is not free yet can be given a task ahead of time where news of it comes late: see ``horizon_s``.
+A slot that is not free yet can be given a task ahead of time where news of it comes late: see ``news_s``.
 """
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from heapq import heapify, heapreplace
+from collections.abc import Callable, Iterator, Sequence, Set
+from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 from typing import NamedTuple
 
@@ -23,7 +23,8 @@ WINDOW = 32
 class Lane(NamedTuple):
     """Slots of equal speed: the column of the run times that holds for them, and a factor on top of it.
 
-    ``slots``: (seconds until free, tasks on the instance, row of the instance) of every slot.
+    ``slots``: (moment it is free, tasks on the instance, row of the instance) of every slot; moments in seconds of the
+    clock of ``now``, a free slot has ``now``.
     """
 
     column: int
@@ -32,28 +33,29 @@ class Lane(NamedTuple):
 
 
 class Start(NamedTuple):
-    """The task at ``position`` of the window goes to the instance ``row``, expected to start in ``wait_s``."""
+    """A task of the window goes to the instance ``row``; when it is expected to start, and for how long to run."""
 
     position: int
     row: int
-    wait_s: float
+    start_s: float
     run_s: float
 
 
 def plan(
     run_s: Sequence[Sequence[float]],
     lanes: Sequence[Lane],
+    now: float,
     *,
     weight: float = WEIGHT,
-    horizon_s: Sequence[float] | None = None,
+    news_s: Sequence[float] | None = None,
     pick: Callable[[int], float] | None = None,
-    banned: Container[tuple[int, int]] = (),
+    banned: Set[tuple[int, int]] = frozenset(),
 ) -> list[Start]:
     """Return which tasks of the window start now.
 
     ``run_s[i][c]``: predicted run time in seconds of the task at position i (in planning order) on column c.
-    ``horizon_s[row]``: seconds until the next news of an instance if it says nothing before; a slot expected to be free
-    within that time may be given its next task now. None: news comes at once, only free slots are given tasks.
+    ``news_s[row]``: the moment of the next news of an instance if it says nothing before; a slot expected to be free by
+    then may be given its next task now. None: news comes at once, only free slots are given tasks.
     ``pick``: a key per position; of the tasks that may start on a slot, the one of least key does. None: the first.
     ``banned``: (position, row) pairs that must not come together: a task does not go back to where it failed.
 
@@ -64,17 +66,23 @@ def plan(
     for lane in lanes:
         heapify(lane.slots)
     for lane in lanes:
+        passed: list[tuple[float, int, int]] = []
         while left and lane.slots:
-            wait_s, busy, row = lane.slots[0]
-            if wait_s > (0.0 if horizon_s is None else horizon_s[row]):
+            moment_s, busy, row = lane.slots[0]
+            if moment_s > (now if news_s is None else news_s[row]):
                 break
             position = _choose(run_s, lanes, lane, left, weight, pick, banned)
             if position < 0:
-                break
+                if not banned:
+                    break
+                passed.append(heappop(lane.slots))  # a task may be kept from this slot only: try the next one
+                continue
             own_s = lane.factor * run_s[position][lane.column]
-            starts.append(Start(position, row, wait_s, own_s))
+            starts.append(Start(position, row, moment_s, own_s))
             left.remove(position)
-            heapreplace(lane.slots, (wait_s + own_s, busy + 1, row))
+            heapreplace(lane.slots, (moment_s + own_s, busy + 1, row))
+        for slot in passed:
+            heappush(lane.slots, slot)
     return starts
 
 
@@ -92,13 +100,13 @@ def _choose(
     left: Sequence[int],
     weight: float,
     pick: Callable[[int], float] | None,
-    banned: Container[tuple[int, int]],
+    banned: Set[tuple[int, int]],
 ) -> int:
     """Return the task that should start on the first slot of the lane ``own``, -1 if none should.
 
     A task should if no other slot would serve it at less cost, when all tasks before it are planned on the others.
     """
-    wait_s, _, row = own.slots[0]
+    moment_s, _, row = own.slots[0]
     weighted, column = weight * own.factor, own.column
     others = [lane._replace(slots=list(lane.slots)) for lane in lanes if lane is not own and lane.slots]
     if len(own.slots) > 1:
@@ -106,9 +114,12 @@ def _choose(
         heapify(rest)
         others.append(own._replace(slots=rest))
     best_key, chosen = 0.0, -1
-    for cost, start in _walk(run_s, others, left, weight):
+    for least, start in _walk(run_s, others, left, weight):
         position = start.position
-        if wait_s + weighted * run_s[position][column] <= cost and (position, row) not in banned:
+        if (position, row) in banned:
+            continue
+        elsewhere = _least(run_s[position], position, others, weight, banned) if banned else least
+        if moment_s + weighted * run_s[position][column] <= elsewhere:
             if pick is None:
                 return position
             key = pick(position)
@@ -117,10 +128,25 @@ def _choose(
     return chosen
 
 
+def _least(
+    times: Sequence[float], position: int, lanes: Sequence[Lane], weight: float, banned: Set[tuple[int, int]]
+) -> float:
+    """Return the least cost among the slots that a task is not kept from."""
+    return min(
+        (
+            slot[0] + weight * lane.factor * times[lane.column]
+            for lane in lanes
+            for slot in lane.slots
+            if (position, slot[2]) not in banned
+        ),
+        default=inf,
+    )
+
+
 def _walk(
     run_s: Sequence[Sequence[float]], lanes: Sequence[Lane], positions: Sequence[int], weight: float
 ) -> Iterator[tuple[float, Start]]:
-    """Plan tasks one by one on lanes whose slots are heaps, which it changes; yield the cost and the place of each."""
+    """Plan tasks one by one on lanes whose slots are heaps: yield the cost and the place of each, then take the slot."""
     if not lanes:
         yield from ((inf, Start(position, -1, inf, 0.0)) for position in positions)
         return
@@ -133,7 +159,7 @@ def _walk(
             if cost < least:
                 least, there = cost, each
         column, _, factor, slots = there
-        wait_s, busy, row = slots[0]
+        moment_s, busy, row = slots[0]
         own_s = factor * times[column]
-        heapreplace(slots, (wait_s + own_s, busy, row))
-        yield least, Start(position, row, wait_s, own_s)
+        yield least, Start(position, row, moment_s, own_s)
+        heapreplace(slots, (moment_s + own_s, busy, row))

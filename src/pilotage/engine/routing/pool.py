@@ -1,12 +1,19 @@
 """The instances of one model and the tasks on them, as the lanes that `plan` reads."""
 
+from collections.abc import Mapping
 from heapq import heapify, heapreplace
 from itertools import islice
+from math import inf
 
 from pilotage.engine.routing.plan import Lane
-from pilotage.engine.routing.ports import Forecaster
 from pilotage.engine.routing.run_time import RunTime
 from pilotage.model.routing import Instance, RoutedTask
+
+_FRESH = 0.02
+"""An expected end is looked at again when this part of the time until it has passed, or later."""
+
+_BUSY_S = 1e-6
+"""What is left of a running task at the least: nothing has ended before it says so."""
 
 
 class Bound:
@@ -23,19 +30,48 @@ class Bound:
 class Row:
     """One instance: its column of run times, its tasks in the order they were sent, and when it was last heard of."""
 
-    __slots__ = ("column", "heard_s", "instance", "tasks")
+    __slots__ = ("_factor", "_slots", "_until_s", "column", "heard_s", "instance", "tasks")
 
     def __init__(self, instance: Instance, column: int, heard_s: float) -> None:
         self.instance = instance
         self.column = column
         self.heard_s = heard_s
         self.tasks: dict[str, Bound] = {}
+        self._slots: list[float] = []
+        self._until_s = -inf  # the moments in _slots hold until then
+        self._factor = 1.0
 
-    def start_next(self, now: float) -> None:
-        """The first ``slots`` tasks are taken to run."""
+    def changed(self, now: float) -> None:
+        """Its tasks are others now: the first ``slots`` of them are taken to run."""
+        self._until_s = -inf
         for bound in islice(self.tasks.values(), self.instance.slots):
             if bound.started_s is None:
                 bound.started_s = now
+
+    def free_s(self, factor: float, now: float) -> list[float]:
+        """Return the moment at which each slot is free: now, or when the tasks on it are expected to end."""
+        if now >= self._until_s or factor != self._factor:
+            self._factor = factor
+            self._expect(now)
+        idle = self.instance.slots - len(self.tasks)
+        return self._slots + [now] * idle if idle > 0 else self._slots
+
+    def _expect(self, now: float) -> None:
+        """Running tasks first, then the queued ones in their order, each on the slot that is free first."""
+        factor, slots, until_s = self._factor, self.instance.slots, inf
+        moments: list[float] = []
+        for at, bound in enumerate(self.tasks.values()):
+            if at < slots:
+                started_s = now if bound.started_s is None else bound.started_s
+                expected_s, holds_s = bound.run_time.expected_s((now - started_s) / factor)
+                end_s = max(started_s + factor * expected_s, now + _BUSY_S)
+                moments.append(end_s)
+                until_s = min(until_s, max(started_s + factor * holds_s, now + _FRESH * (end_s - now)))
+                if at == slots - 1:
+                    heapify(moments)
+            else:
+                heapreplace(moments, moments[0] + factor * bound.run_time.mean_s)
+        self._slots, self._until_s = moments, until_s
 
 
 class Pool:
@@ -55,49 +91,25 @@ class Pool:
             self.rows[instance.id] = Row(instance, column, now)
         else:
             row.instance, row.column = instance, column
+            row.changed(now)
 
     def has_room(self) -> bool:
         """Whether any instance that may be given tasks has a free slot."""
         return any(row.instance.ready and len(row.tasks) < row.instance.slots for row in self.rows.values())
 
-    def lanes(self, forecaster: Forecaster, now: float) -> tuple[list[Row], list[Lane]]:
-        """Return the rows that may be given tasks, and their slots as lanes, which refer to them by position."""
-        rows: list[Row] = []
+    def lanes(self, factors: Mapping[str, float], now: float) -> tuple[list[Row], list[Lane]]:
+        """Return all rows, and the slots of those that may be given tasks as lanes, which refer to rows by position."""
+        rows = list(self.rows.values())
         lanes: dict[tuple[int, float], Lane] = {}
-        for row in self.rows.values():
+        for at, row in enumerate(rows):
             instance = row.instance
             if not instance.ready:
                 continue
-            factor = forecaster.factor(instance.id)
+            factor = factors.get(instance.id, 1.0) if factors else 1.0
             lane = lanes.get((row.column, factor))
             if lane is None:
                 lane = lanes[row.column, factor] = Lane(row.column, factor, [])
-            at, busy = len(rows), len(row.tasks)
-            rows.append(row)
-            if instance.slots == 1 and busy < 2:
-                lane.slots.append((_left_s(row, factor, now) if busy else 0.0, busy, at))
-            else:
-                lane.slots.extend((free_s, busy, at) for free_s in _slots_s(row, factor, now))
+            busy = len(row.tasks)
+            for moment_s in row.free_s(factor, now):
+                lane.slots.append((moment_s, busy, at))
         return rows, list(lanes.values())
-
-
-def _left_s(row: Row, factor: float, now: float) -> float:
-    """Seconds until the only task of an instance is done."""
-    for bound in row.tasks.values():
-        age_s = 0.0 if bound.started_s is None else now - bound.started_s
-        return factor * bound.run_time.remaining_s(age_s / factor)
-    return 0.0
-
-
-def _slots_s(row: Row, factor: float, now: float) -> list[float]:
-    """Seconds until each slot is free: what is left of the running tasks, then the queued ones in their order."""
-    slots = row.instance.slots
-    free_s = [0.0] * slots
-    heapify(free_s)
-    for at, bound in enumerate(row.tasks.values()):
-        if at < slots:
-            age_s = 0.0 if bound.started_s is None else now - bound.started_s
-            heapreplace(free_s, factor * bound.run_time.remaining_s(age_s / factor))
-        else:
-            heapreplace(free_s, free_s[0] + factor * bound.run_time.mean_s)
-    return free_s

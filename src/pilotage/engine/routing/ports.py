@@ -19,8 +19,9 @@ class Forecaster(Protocol):
     def forecast(self, model: str, metadata: Mapping[str, Any], platform: str) -> RunTime:
         """Return the run time on an instance of this platform that runs as usual. There is always an answer."""
 
-    def factor(self, instance: str) -> float:
-        """Return how many times its forecast a task takes on this instance: 1 unless it clearly deviates."""
+    @property
+    def factors(self) -> Mapping[str, float]:
+        """How many times its forecast a task takes, of the instances that clearly deviate from 1."""
 
     def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """A task ran to its end in ``run_s`` seconds."""

@@ -50,16 +50,23 @@ class RunTime:
         return self.scale_s * self.sample.std
 
     def remaining_s(self, age_s: float) -> float:
-        """Return the mean of what is left after ``age_s`` seconds of running: E[T - age | T > age].
+        """Return the mean of what is left after ``age_s`` seconds of running: E[T - age | T > age]."""
+        return max(0.0, self.expected_s(age_s)[0] - age_s)
 
-        A task older than every value of the sample is taken to end now.
+    def expected_s(self, age_s: float) -> tuple[float, float]:
+        """Return E[T | T > age], and the age up to which the answer stays the same.
+
+        It changes only where the age passes a value of the sample. A task that is older than all of them is expected to
+        take as long again as it is overdue: one that hangs is not taken to end at any moment.
         """
         sample = self.sample
         past = bisect_right(sample.values, (age_s - self.offset_s) / self.scale_s)
         longer = len(sample.values) - past
         if not longer:
-            return 0.0
-        return max(0.0, self.offset_s + self.scale_s * sample.tail_sums[past] / longer - age_s)
+            longest_s = self.offset_s + self.scale_s * sample.values[-1]
+            return age_s + (age_s - longest_s), age_s
+        next_s = self.offset_s + self.scale_s * sample.values[past]
+        return self.offset_s + self.scale_s * sample.tail_sums[past] / longer, next_s
 
     def within(self, limit_s: float) -> float:
         """Return the probability that it runs at most ``limit_s`` seconds."""
