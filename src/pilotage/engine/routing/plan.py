@@ -146,7 +146,7 @@ def _least(
 def _walk(
     run_s: Sequence[Sequence[float]], lanes: Sequence[Lane], positions: Sequence[int], weight: float
 ) -> Iterator[tuple[float, Start]]:
-    """Plan tasks one by one on lanes whose slots are heaps: yield the cost and the place of each, then take the slot."""
+    """Plan tasks one by one on lanes whose slots are heaps: yield cost and place of each, then take the slot."""
     if not lanes:
         yield from ((inf, Start(position, -1, inf, 0.0)) for position in positions)
         return
