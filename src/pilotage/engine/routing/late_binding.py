@@ -188,12 +188,10 @@ class LateBinding:
         model = self._model_of.get(instance_id)
         if model is None:
             return 0.0, 0.0
-        pool = self._queues[model].pool
-        rows, lanes = pool.lanes(self._forecaster, now)
-        free_s = [slot[0] for lane in lanes for slot in lane.slots if rows[slot[2]].instance.id == instance_id]
-        row = pool.rows[instance_id]
+        row = self._queues[model].pool.rows[instance_id]
+        free_s = row.free_s(self._forecaster.factors.get(instance_id, 1.0), now)
         error_s = sqrt(sum(bound.run_time.std_s**2 for bound in row.tasks.values())) / row.instance.slots
-        return max(0.0, min(free_s, default=0.0)), error_s
+        return max(0.0, min(free_s) - now), error_s
 
     def odds(self, task: RoutedTask, now: float) -> float:
         """Return the probability that a task that is not submitted yet is done by its deadline; 1 without one."""
