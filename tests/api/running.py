@@ -115,6 +115,7 @@ def settings(folder: Path, **more: Any) -> ServeSettings:
         "lost_after_s": 0.4,
         "send_timeout_s": 0.5,
         "ask_after_s": 0.3,
+        "strategy": "shortest_queue",  # binds at submit, as the original does: instances here need not end anything
     }
     return ServeSettings(**(quick | more))
 

@@ -25,7 +25,9 @@ _ENOUGH = 10
 class Distributions(Protocol):
     """A predictor that knows distributions; None: it does not know this one. ``version`` rises when it has learned."""
 
-    version: int
+    @property
+    def version(self) -> int:
+        """See above."""
 
     def run_time(self, model: str, metadata: Mapping[str, Any], platform: str) -> RunTime | None:
         """The run time of a task with these features on an instance of this platform."""

@@ -11,7 +11,7 @@ from pilotage.service.fleet import FleetSettings
 class ServiceSettings(Struct, frozen=True, kw_only=True):
     """What the service is told at start. ``keep_s``, ``keep_tasks``: how long and how many ended tasks are kept."""
 
-    strategy: str = "least-outstanding"
+    strategy: str = "pilotage"
     predict_mode: str = "default"
     waiting_limit: int = 100_000
     limits: Limits = Limits()

@@ -235,6 +235,15 @@ def test_the_odds_fall_as_the_queue_grows() -> None:
     assert found == [1.0, 1.0, 1.0, 0.0]
 
 
+def test_an_instance_that_hangs_is_waited_for_no_longer_than_it_is_overdue() -> None:
+    """No event comes from an instance that hangs; the clock alone sends the task to the slow one."""
+    strategy = pool("fast", "slow")
+    strategy.submitted(task("a", 4.0), 0.0)
+    sent(strategy, 0.0)
+    strategy.submitted(task("b", 4.0), 3.5)
+    assert [sent(strategy, now) for now in (3.5, 4.0, 6.0, 12.0)] == [[], [], [], [("b", "slow1")]]
+
+
 def test_a_deviating_instance_gets_less() -> None:
     strategy = pool("fast", "fast")
     forecaster = strategy._forecaster

@@ -61,7 +61,13 @@ class Serve:
         self._ready = ready
         self._led = led
         user_file = settings.strategy if is_strategy_file(settings.strategy) else ""
-        self._strategies = Strategies(seed=settings.seed, table_file=settings.prediction_file, user_file=user_file)
+        self._strategies = Strategies(
+            seed=settings.seed,
+            table_file=settings.prediction_file,
+            user_file=user_file,
+            order=settings.order,
+            theta=settings.theta,
+        )
         self._strategy = self._strategies.names[-1] if user_file else settings.strategy
         self._strategies.make(self._strategy, settings.predict_mode)  # a bad setting is told before anything starts
         tokens = {

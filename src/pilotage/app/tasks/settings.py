@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from pilotage.engine.routing.orders import THETA, Order
+
 
 class ServeSettings(BaseModel):
     """The task service."""
@@ -15,7 +17,9 @@ class ServeSettings(BaseModel):
     database: Annotated[str, Field(description="sqlite:///FILE or postgresql://USER@HOST/DATABASE")] = (
         "sqlite:///pilotage-tasks.sqlite3"
     )
-    strategy: Annotated[str, Field(description="a strategy's name, or FILE.py[:object]")] = "least-outstanding"
+    strategy: Annotated[str, Field(description="a strategy's name, or FILE.py[:object]")] = "pilotage"
+    order: Annotated[Order, Field(description="pilotage: which waiting task is planned first")] = "priority"
+    theta: Annotated[float, Field(ge=0, le=1000, description="order aged: weight of the predicted run time")] = THETA
     predict_mode: Annotated[Literal["default", "lookup_table"], Field(description="where run times come from")] = (
         "default"
     )

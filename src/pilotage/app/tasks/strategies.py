@@ -7,10 +7,15 @@ from typing import Any
 import structlog
 
 from pilotage.app.policy_files import is_policy_file, run_file, split_object
+from pilotage.engine.routing.late_binding import LateBinding
+from pilotage.engine.routing.orders import THETA, Order
 from pilotage.engine.taskqueue.choosers import CHOOSERS, check_name
 from pilotage.engine.taskqueue.push import Chooser, Push
 from pilotage.engine.taskqueue.strategy import Strategy
+from pilotage.learn.forecasts import Forecasts
+from pilotage.learn.known import Known
 from pilotage.learn.lookup import Table
+from pilotage.learn.online import OnlinePredictor
 from pilotage.learn.remembered import Chain, Remembered
 from pilotage.model.errors import InvalidInput
 
@@ -29,13 +34,25 @@ class Strategies:
     is a strategy beside ours. Raises `InvalidInput` for a file that can not be used.
     """
 
-    def __init__(self, *, seed: int = 0, table_file: str = "", user_file: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        table_file: str = "",
+        user_file: str = "",
+        order: Order = "priority",
+        theta: float = THETA,
+    ) -> None:
         self._seed = seed
+        self._order: Order = order
+        self._theta = theta
         self._memory = Remembered()
         self._table = Table(_read(table_file), table_file) if table_file else None
+        learned = OnlinePredictor()
+        self._forecasts = {DEFAULT_MODE: Forecasts(Known(learned)), TABLE_MODE: Forecasts(Known(learned, self._table))}
         self._user_file = user_file
         self._user_name = _user_object(user_file).name if user_file else ""
-        self.names: Sequence[str] = [*CHOOSERS, *([self._user_name] if user_file else [])]
+        self.names: Sequence[str] = [LateBinding.name, *CHOOSERS, *([self._user_name] if user_file else [])]
 
     def make(self, name: str, predict_mode: str) -> Strategy:
         """A fresh strategy."""
@@ -43,6 +60,8 @@ class Strategies:
         check_name(name, self.names)
         table = [self._table] if self._table and predict_mode == TABLE_MODE else []
         chain = Chain([*table, self._memory])
+        if name == LateBinding.name:
+            return LateBinding(self._forecasts[predict_mode], order=self._order, theta=self._theta)
         if name == self._user_name:
             found = _user_object(self._user_file)
             return found if isinstance(getattr(found, "late", None), bool) else Push(found, chain)
@@ -79,7 +98,7 @@ def _user_object(text: str) -> Any:
         raise InvalidInput(f"{path}:{wanted or OBJECT}", "has no name: give it name = '...'")
     if not callable(getattr(found, "choose", None)) and not callable(getattr(found, "decide", None)):
         raise InvalidInput(f"{path}:{wanted or OBJECT}", "has no choose(task, candidates, now)")
-    if found.name in CHOOSERS:
+    if found.name in (*CHOOSERS, LateBinding.name):
         raise InvalidInput(f"{path}:{wanted or OBJECT}", f"the name {found.name!r} is taken: give it another")
     return found if not callable(getattr(found, "choose", None)) else _Checked(found, str(path))
 

@@ -3,7 +3,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import count
-from math import sqrt
+from math import inf, sqrt
 
 from pilotage.engine.routing.orders import THETA, Order, queue_key
 from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, outlook, plan
@@ -14,6 +14,9 @@ from pilotage.model.routing import Assignment, Instance, RoutedTask
 
 AHEAD = 2.0
 """A slot may be given a task ahead if it is expected to be free within so many times the time to the next news."""
+
+REPLAN_S = 0.1
+"""A plan is looked at again after so long though nothing happened: an instance that was waited for may hang."""
 
 SCORES = "expected end, s from now; the best slot of each speed"
 
@@ -40,6 +43,7 @@ class _Queue:
         self.keys: list[_Key] = []
         self.pool = Pool()
         self.dirty = False
+        self.planned_s = -inf
 
 
 class LateBinding:
@@ -157,12 +161,12 @@ class LateBinding:
     # ------------------------------------------------------------------ decisions
 
     def decide(self, now: float) -> list[Assignment]:
-        """Plan every model in which something changed, and start what the plan starts now."""
+        """Plan every model in which something changed or some time passed, and start what the plan starts now."""
         self._now = now
         made: list[Assignment] = []
         for queue in self._queues.values():
-            if queue.dirty:
-                queue.dirty = False
+            if queue.dirty or now >= queue.planned_s + REPLAN_S:
+                queue.dirty, queue.planned_s = False, now
                 if queue.keys and (self._report_s or queue.pool.has_room()):
                     made += self._plan(queue, now)
         return made
