@@ -113,7 +113,7 @@ def test_what_no_flag_says_comes_from_the_configuration(tmp_path: Path) -> None:
         (["openb:cpu999"], "TRACE: no trace is called 'openb:cpu999'; known: openb, "),
         (["openb", "--policy", "fgdd"], "policy: no policy is called 'fgdd'"),
         (["openb", "--policy", "broken.py"], "broken.py:2:"),
-        (["openb", "--format", "swf"], "--format: must be one of openb, pilotage, got 'swf'"),
+        (["openb", "--format", "xml"], "--format: must be one of openb, pilotage, azure-vm, swf, gavel, got 'xml'"),
         (["openb", "--seeds", "0"], "seeds: must be a number from 1 to "),
         (["openb", "--report", "r.pdf"], "--report: must end in .html, got 'r.pdf'"),
         (["openb", "--plot", "p.gif"], "--plot: must end in .png, .svg, .pdf, got 'p.gif'"),

@@ -9,7 +9,7 @@ import pytest
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Taint, TaintEffect
 from pilotage.sim.traces.catalogue import BUNDLED, Format, load_trace
-from pilotage.sim.traces.table import MAX_LINE
+from pilotage.sim.traces.lines import MAX_LINE
 from pilotage.sim.traces.trace import FOREVER_S
 from tests.sim.files import NODES, OPENB_NODES, OPENB_PODS, TASKS, write
 
@@ -51,7 +51,7 @@ def test_tasks_with_equal_needs_share_one_spec() -> None:
 
 
 def test_every_bundled_file_is_there() -> None:
-    assert all(path.exists() for path in BUNDLED.values())
+    assert all(bundle.path.exists() for bundle in BUNDLED.values())
 
 
 # ---------------------------------------------------------------- files

@@ -92,9 +92,13 @@ def lines_of(bands: Sequence[tuple[str, Band]], x: Axis, y: Axis) -> list[Line]:
     return found
 
 
+_RARE = 0.0005
+"""Steps of time in which fewer decisions than this part are, are left out of the drawing."""
+
+
 def histogram_chart(named: Sequence[tuple[str, Histogram]]) -> Chart:
     """Return how single decisions spread: % of them per step of time; two steps double it."""
-    used = [i for _, each in named for i, count in enumerate(each.counts) if count]
+    used = [i for _, each in named for i, count in enumerate(each.counts) if count > _RARE * sum(each.counts)]
     first, last = max(0, min(used) - 1), max(used) + 2
     shares = [[100 * count / sum(each.counts) for count in each.counts] for _, each in named]
     x = x_axis(first, last)

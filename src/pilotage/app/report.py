@@ -28,11 +28,10 @@ from pilotage.app.charts import (
 )
 from pilotage.app.comparison import Comparison
 from pilotage.app.curves import Band, band_of, gpu_curves, zoomed
-from pilotage.app.sweep import Plan
+from pilotage.app.sweep import Plan, trace_of
 from pilotage.model.errors import InvalidInput
 from pilotage.sim.bounds import Bound, bounds
 from pilotage.sim.result import Run
-from pilotage.sim.traces.catalogue import load_trace
 
 _LOADS_PCT = (92.0, 94.0, 95.0, 96.0, 97.0, 98.0, 99.0, 100.0, 102.0, 105.0, 110.0, 115.0, 120.0, 130.0)
 """Where the bound is worked out for the figure; below the first it is all that arrived."""
@@ -61,11 +60,10 @@ def bound_curve(runs: Sequence[Run], plan: Plan) -> list[Bound]:
     """Return the bounds along the load of the first seed, or nothing where they have no meaning or no solver."""
     if runs[0].end_s is not None or not any(gpu_curves([run]) for run in runs) or find_spec("highspy") is None:
         return []
-    trace = load_trace(plan.trace, form=plan.form, nodes=plan.nodes)
     last = max(run.curve.x[-1] for run in runs if run.curve is not None)
     loads = [load for load in _LOADS_PCT if load <= last + 0.5]
     fill = plan.usual_fill_ratio if plan.fill_ratio is None else plan.fill_ratio
-    return bounds(trace, loads, seed=runs[0].seed, fill_ratio=fill) if loads else []
+    return bounds(trace_of(plan), loads, seed=runs[0].seed, fill_ratio=fill) if loads else []
 
 
 def report_of(runs: Sequence[Run], bound: Sequence[Bound] = ()) -> str:
@@ -91,7 +89,7 @@ def report_of(runs: Sequence[Run], bound: Sequence[Bound] = ()) -> str:
         arrivals=round(sum(run.arrivals for run in runs) / len(runs)),
         policies=list(comparison.of_policy),
         shown=[m for m in comparison.metrics if any(comparison.spread(p, m) for p in comparison.of_policy)],
-        refused=comparison.refused() if any(run.classes for run in runs) else {},
+        refused=comparison.refused() if any(one.refused for run in runs for one in run.classes) else {},
         charts=[*charts, *([histogram_chart(known)] if known else [])],
         bound=bound,
         solver=bool(bound) or comparison.timed or find_spec("highspy") is not None,

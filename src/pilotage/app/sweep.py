@@ -16,6 +16,7 @@ from pilotage.model.errors import InvalidInput
 from pilotage.sim.experiment import FILL_RATIO, FIRST_SEED, run
 from pilotage.sim.result import Run
 from pilotage.sim.traces.catalogue import Format, load_trace
+from pilotage.sim.traces.reshape import reshaped
 from pilotage.sim.traces.trace import Trace
 
 
@@ -23,8 +24,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What to run: every policy under every seed from 42 up. ``workers`` None: one per CPU; 1: in this process.
 
     ``fill_ratio`` is asked for, and so bad input for a timed trace; None: ``usual_fill_ratio``, where it applies.
-    ``nodes`` and ``form`` are those of `load_trace`; ``detail`` asks for the heat map of the first seed's runs.
-    ``record`` is where the run is recorded, which must be one.
+    ``nodes`` and ``form`` are those of `load_trace`, ``speed_up`` and ``repeat`` those of `reshaped`; with ``wait``
+    False tasks of a timed trace that fit nowhere are dropped, and the run ends with the last arrival. ``detail`` asks
+    for the heat map of the first seed's runs; ``record`` is where the run is recorded, which must be one.
     """
 
     trace: str
@@ -34,6 +36,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     usual_fill_ratio: float = FILL_RATIO
     form: Format | None = None
     nodes: str | None = None
+    speed_up: float = 1.0
+    repeat: int = 1
+    wait: bool = True
     detail: bool = False
     workers: int | None = None
     cache_bytes: int = CACHE_BYTES
@@ -57,12 +62,13 @@ class _Job(Struct, frozen=True):
         about = f"{plan.trace}, seed {self.seed}"
         with nullcontext() if plan.record is None else recording(plan.record, about, self.policy) as where:
             return run(
-                _trace(plan.trace, plan.form, plan.nodes),
+                trace_of(plan),
                 _policy(self.policy),
                 self.seed,
                 fill_ratio=plan.usual_fill_ratio if plan.fill_ratio is None else plan.fill_ratio,
                 backoff=plan.backoff,
                 cache_bytes=plan.cache_bytes,
+                wait=plan.wait,
                 label=self.policy,
                 detail=plan.detail and self.seed == FIRST_SEED,
                 recording=where,
@@ -76,7 +82,9 @@ def sweep(plan: Plan, progress: Progress = lambda done, runs: None) -> list[Run]
     Trace and policies are loaded here first, so bad input shows before a process is started. An interrupt ends the
     workers before it is passed on.
     """
-    trace = _trace(plan.trace, plan.form, plan.nodes)
+    trace = trace_of(plan)
+    if not (trace.timed or plan.wait):
+        raise InvalidInput("--drop", f"{plan.trace} has no times: what fits nowhere is dropped anyway")
     if trace.timed and plan.fill_ratio is not None:
         raise InvalidInput("fill_ratio", f"{plan.trace} says when its tasks arrive: it can not be filled up")
     for text in plan.policies:
@@ -85,9 +93,14 @@ def sweep(plan: Plan, progress: Progress = lambda done, runs: None) -> list[Run]
     return carry_out_all(jobs, plan.workers, progress)
 
 
+def trace_of(plan: Plan) -> Trace:
+    """Return the trace that a plan plays; the same one for the same plan."""
+    return _trace(plan.trace, plan.form, plan.nodes, plan.speed_up, plan.repeat)
+
+
 @lru_cache(maxsize=1)
-def _trace(trace: str, form: Format | None, nodes: str | None) -> Trace:
-    return load_trace(trace, form=form, nodes=nodes)
+def _trace(trace: str, form: Format | None, nodes: str | None, speed_up: float, repeat: int) -> Trace:
+    return reshaped(load_trace(trace, form=form, nodes=nodes), speed_up, repeat)
 
 
 def _policy(text: str) -> Policy:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pilotage.cli.trace_options import Config, FillRatio, Form, Nodes
+
 if TYPE_CHECKING:
     from pilotage.sim.bounds import Bound
 
@@ -30,19 +32,11 @@ def bound(
         str, typer.Option(metavar="PCT,...", help="Loads: GPU demand arrived, % of the cluster's GPUs.")
     ] = "100",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the order of arrivals.")] = 42,
-    fill_ratio: Annotated[
-        float | None, typer.Option(metavar="R", help="As for pilotage simulate; 1.3 unless configured.")
-    ] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="openb|pilotage", help="Format of a file; else its header tells.")
-    ] = None,
-    nodes: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Nodes for a file of tasks; 'openb' for the bundled ones.")
-    ] = None,
+    fill_ratio: FillRatio = None,
+    form: Form = None,
+    nodes: Nodes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the bounds as JSON, and nothing else.")] = False,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Bound the GPU allocation of a trace: no policy can do better, not even one that knows what will arrive.
 

@@ -21,6 +21,7 @@ from pilotage.cli import (
     schedulers,
     serve,
     simulate,
+    trace,
     vms,
     webhooks,
 )
@@ -44,6 +45,7 @@ app.command("schedulers", epilog=schedulers.EPILOG)(schedulers.schedulers)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("instance", epilog=instance.EPILOG)(instance.instance)
 app.command("kubernetes", epilog=kubernetes.EPILOG)(kubernetes.kubernetes)
+app.add_typer(trace.app, name="trace")
 app.command("worker", epilog=vms.WORKER_EPILOG)(vms.worker)
 app.command("submit", epilog=vms.SUBMIT_EPILOG)(vms.submit)
 app.command("verify")(vms.verify)

@@ -78,10 +78,10 @@ class Chosen(NamedTuple):
                 raise InvalidInput(flag, f"is for traces of requests (--format {FORMAT}); this one is placed on nodes")
 
 
-def refuse_placement(**flags: object) -> None:
-    """Raise `InvalidInput` for a flag that has no meaning for a trace of requests."""
-    for flag, value in ((f"--{name.replace('_', '-')}", value) for name, value in flags.items()):
-        if value is not None:
+def refuse_placement(flags: dict[str, object]) -> None:
+    """Raise `InvalidInput` for a flag that has no meaning for a trace of requests (and has a value)."""
+    for flag, value in flags.items():
+        if value not in (None, False):
             raise InvalidInput(flag, "is for traces that are placed on nodes; requests have --instances and --load")
 
 

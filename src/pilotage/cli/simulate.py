@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pilotage.cli import routing
+from pilotage.cli.trace_options import Config, Drop, FillRatio, Form, Nodes, Played, Repeat, SpeedUp
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +29,12 @@ Your policy against a published one, on a trace with more CPU-only tasks.
 
 [cyan]pilotage simulate tasks.csv --nodes nodes.csv --json[/]
 Your own trace, for a program to read.
+
+[cyan]pilotage simulate openb:times --speed-up 1000 --repeat 4 --drop --policy fgd,pilotage[/]
+Tasks that come and go on a full cluster.
+
+[cyan]pilotage simulate log.swf --policy bestfit[/]
+A log of the Parallel Workloads Archive on its own machine: waiting times and slowdown.
 
 [cyan]pilotage simulate azure-llm:conv --load 0.9 --seeds 5[/]
 Requests of a production trace, routed to eight unequal model instances.
@@ -57,8 +64,8 @@ def simulate(
         str,
         typer.Argument(
             metavar="TRACE",
-            help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, azure-llm:conv, or a .csv "
-            "or .csv.gz file.",
+            help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, openb:times, azure-vm, "
+            "gavel:0e4a51, azure-llm:conv, or a file: .csv, .swf, .trace, .txt, each also as .gz.",
             show_default=False,
         ),
     ],
@@ -73,19 +80,12 @@ def simulate(
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="Runs per policy, with seeds 42, 43, ... (requests: 0, 1, ...)")
     ] = None,
-    fill_ratio: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R", help="Draw tasks until they ask for R times the cluster's GPUs (traces without times)."
-        ),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", metavar="openb|pilotage|azure-llm", help="Format of a file; else its header tells."),
-    ] = None,
-    nodes: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Nodes for a file of tasks; 'openb' for the bundled ones.")
-    ] = None,
+    fill_ratio: FillRatio = None,
+    form: Form = None,
+    nodes: Nodes = None,
+    speed_up: SpeedUp = 1.0,
+    repeat: Repeat = 1,
+    drop: Drop = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON, and nothing else.")] = False,
     plot: Plot = None,
     report: Report = None,
@@ -93,9 +93,7 @@ def simulate(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
     ] = None,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-    ] = None,
+    config: Config = None,
     instances: routing.Instances = None,
     load: routing.Load = None,
     arrival_process: routing.ArrivalProcess = None,
@@ -116,12 +114,19 @@ def simulate(
     settings = load_config(config).settings
     chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
     if routing.is_routing(trace, form):
-        routing.refuse_placement(fill_ratio=fill_ratio, nodes=nodes, report=report, record=record)
+        said = {
+            "--speed-up": speed_up != 1,
+            "--repeat": repeat != 1,
+            "--drop": drop,
+            "--report": report,
+            "--record": record,
+        }
+        routing.refuse_placement({"--fill-ratio": fill_ratio, "--nodes": nodes, **said})
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
-    detail = report is not None
-    plan = _plan(settings, trace, policy, seeds, fill_ratio, form, nodes, workers, record, detail=detail)
+    played = Played(form, nodes, fill_ratio, speed_up, repeat, drop)
+    plan = _plan(settings, trace, played, policy, seeds, workers, record, detail=report is not None)
     _place(plan, plot, report, as_json=as_json)
 
 
@@ -158,11 +163,9 @@ def _place(plan: "Plan", plot: str | None, report: str | None, *, as_json: bool)
 def _plan(
     settings: "Settings",
     trace: str,
+    played: Played,
     policy: str | None,
     seeds: int | None,
-    fill_ratio: float | None,
-    form: str | None,
-    nodes: str | None,
     workers: int | None,
     record: str | None,
     *,
@@ -178,10 +181,13 @@ def _plan(
         trace=trace,
         policies=tuple(text.strip() for text in texts.split(",") if text.strip()),
         seeds=settings.simulate.seeds if seeds is None else seeds,
-        fill_ratio=fill_ratio,
+        fill_ratio=played.fill_ratio,
         usual_fill_ratio=settings.simulate.fill_ratio,
-        form=to_format(form),
-        nodes=nodes,
+        form=to_format(played.form),
+        nodes=played.nodes,
+        speed_up=played.speed_up,
+        repeat=played.repeat,
+        wait=not played.drop,
         detail=detail,
         workers=(settings.simulate.workers or None) if workers is None else workers,
         cache_bytes=settings.engine.cache_mib * 2**20,
@@ -201,8 +207,10 @@ def _print(runs: list["Run"], files: list[str]) -> None:
     console.print()
     console.print(_table(comparison))
     console.print()
-    if any(run.classes for run in runs):
-        console.print("Tasks refused" + ("" if comparison.timed else " until 100 % had arrived") + ", by class:")
+    if any(one.refused for run in runs for one in run.classes):
+        console.print(
+            "Tasks that got no place" + ("" if comparison.timed else " until 100 % had arrived") + ", by class:"
+        )
         console.print()
         console.print(_refused(comparison))
         console.print()

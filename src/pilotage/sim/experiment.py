@@ -44,8 +44,9 @@ def run(
 
     An untimed trace is played by the published protocol: `arrivals` in random order up to ``fill_ratio``, no
     departures, and a task that fits nowhere is dropped. In a timed one tasks arrive and leave when the trace says,
-    and wait as long as they must; with ``wait`` False they are dropped as well. The seed gives the order of tasks
-    (untimed) and nodes, and every random choice of the policy.
+    and wait as long as they must; with ``wait`` False they are dropped as well, and the run ends with the last arrival,
+    after which there is nothing to decide. The seed gives the order of tasks (untimed) and nodes, and every random
+    choice of the policy.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     tasks = trace.tasks if trace.timed else arrivals(trace, fill_ratio, rng)
@@ -61,6 +62,8 @@ def run(
         measured.take(step)
         if i % often == 0:
             progress(measured.tally.arrivals / len(tasks))
+        if measured.tally.arrivals == len(tasks) and not wait:
+            break
     if isinstance(engine, RecordingEngine):
         engine.close()
     progress(1.0)

@@ -54,7 +54,7 @@ class Hosts:
         if not needed.any():
             return np.zeros(free.shape)
         fits = (np.maximum(free[needed], 0) / self._typical[needed, None]).min(axis=0)
-        stranded: FloatArray = np.maximum(free, 0) - fits * self._typical[:, None]
+        stranded: FloatArray = np.maximum(np.maximum(free, 0) - fits * self._typical[:, None], 0.0)
         return stranded * needed[:, None]
 
     def stranded_pct(self, kind: str) -> float:

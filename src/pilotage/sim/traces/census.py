@@ -1,13 +1,13 @@
 """What has been read of a table so far: that names come once, models are known and the table is not empty."""
 
 from pilotage.model.errors import InvalidInput
-from pilotage.sim.traces.table import Table
+from pilotage.sim.traces.lines import Lines
 
 
 class Census:
-    """The names seen in one column of one table, with their lines."""
+    """The names seen in one column of one file, with their lines."""
 
-    def __init__(self, table: Table, column: str) -> None:
+    def __init__(self, table: Lines, column: str) -> None:
         self._table = table
         self._column = column
         self._line_of: dict[str, int] = {}

@@ -1,8 +1,10 @@
 """The openb format: pods and nodes as Weng et al. published them (USENIX ATC'23).
 
 Pods: ``name,cpu_milli,memory_mib,num_gpu,gpu_milli[,gpu_spec]`` and columns that are passed over; ``gpu_milli`` is per
-GPU, ``gpu_spec`` names the models a pod accepts, joined by ``|`` (empty: any). Times are not used: the published
-experiments ignore them. Nodes: ``sn,cpu_milli,memory_mib,gpu,model``.
+GPU, ``gpu_spec`` names the models a pod accepts, joined by ``|`` (empty: any). ``creation_time``, ``scheduled_time``
+and ``deletion_time`` (seconds) are read where they are asked for: the published experiments ignore them.
+
+Nodes: ``sn,cpu_milli,memory_mib,gpu,model``.
 """
 
 from typing import Annotated
@@ -39,6 +41,9 @@ class PodRow(Struct):
     num_gpu: Gpus
     gpu_milli: Annotated[int, Meta(ge=0, le=WHOLE_GPU)]
     gpu_spec: str = ""
+    creation_time: str = ""
+    scheduled_time: str = ""
+    deletion_time: str = ""
 
 
 class NodeRow(Struct):
@@ -67,12 +72,16 @@ def read_nodes(table: Table) -> list[Node]:
     return nodes
 
 
-def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
-    """Return the pods of a pod list as tasks, in the order of the file, none of which leaves.
+def read_tasks(table: Table, models: frozenset[str], *, times: bool = False) -> TaskList:
+    """Return the pods of a pod list as tasks, in the order of the file.
 
-    ``models`` are the GPU models that nodes have; a pod that names another one is bad input.
+    ``models`` are the GPU models that nodes have; a pod that names another one is bad input. None leaves, unless the
+    list's own ``times`` are asked for: a pod then arrives at its creation, and runs as long as it did there (from when
+    it was scheduled, or created where that is not known, to its deletion).
     """
-    tasks, census = [], Census(table, "name")
+    tasks: list[Task] = []
+    durations: list[float] = []
+    census = Census(table, "name")
     specs: dict[tuple[int, int, int, int, str], TaskSpec] = {}
     groups: dict[tuple[int, int, int, str], int] = {}
     for row in table.rows(PodRow, extra=True):
@@ -82,12 +91,24 @@ def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
         if spec is None:
             spec = specs[key] = _spec(table, row)
             census.check_models("gpu_spec", spec.gpu_models, models)
+        arrival_s, duration_s = _times(table, row) if times else (0.0, FOREVER_S)
         with table.blaming(_POD_COLUMNS):
-            tasks.append(Task(id=row.name, spec=spec))
+            tasks.append(Task(id=row.name, spec=spec, arrival_s=arrival_s))
+        durations.append(duration_s)
         group = (row.cpu_milli, row.num_gpu, row.gpu_milli, row.gpu_spec)
         groups[group] = groups.get(group, 0) + 1
     census.close("pods")
-    return TaskList(tasks, [FOREVER_S] * len(tasks), _target(groups, len(tasks)))
+    return TaskList(tasks, durations, _target(groups, len(tasks)))
+
+
+def _times(table: Table, row: PodRow) -> tuple[float, float]:
+    for column in ("creation_time", "deletion_time"):
+        if not getattr(row, column):
+            raise InvalidInput(table.where(column), "is missing, and the list's own times are asked for")
+    created_s = table.number(row.creation_time, "creation_time", most=1e12)
+    deleted_s = table.number(row.deletion_time, "deletion_time", most=1e12)
+    started_s = table.number(row.scheduled_time or row.creation_time, "scheduled_time", most=1e12)
+    return created_s, max(0.0, deleted_s - started_s)
 
 
 def _target(groups: dict[tuple[int, int, int, str], int], tasks: int) -> Workload:

@@ -5,22 +5,17 @@ An error names the file, the line (counted as an editor does) and, where there i
 """
 
 import csv
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self, TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from pilotage.model.errors import InvalidInput
-
-MAX_LINE = 65_536
-"""Longest line in bytes; a longer one is no table, and would only fill the memory."""
+from pilotage.sim.traces.lines import Lines
 
 Row = TypeVar("Row", bound=Struct)
 
@@ -34,29 +29,17 @@ _WORDS = (
 )
 
 
-class Table:
+class Table(Lines):
     """An open CSV file (``.gz``: compressed) whose header has been read. Use it in a ``with`` block."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.shown = str(path) if str(path).isprintable() else repr(str(path))
-        self.line = 0
-        """Number of the line read last."""
-        with self._faults():
-            # Closed by __exit__; a `with` here would close it too early.
-            self._file = cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else path.open("rb"))  # noqa: SIM115
+        super().__init__(path)
         try:
-            self._reader = csv.reader(self._lines(), strict=True)
+            self._reader = csv.reader(self.text(), strict=True)
             self.columns = self._header()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
 
     def rows(self, row_type: type[Row], *, extra: bool) -> Iterator[Row]:
         """Yield every row; `where` then says where it stands. ``extra``: columns of no meaning to us are fine.
@@ -65,7 +48,7 @@ class Table:
         """
         self._check_columns(row_type, extra)
         while True:
-            with self._faults():
+            with self.faults():
                 cells = next(self._reader, None)
             if cells is None:
                 return
@@ -82,10 +65,6 @@ class Table:
                 raise self._bad_cell(given, str(error)) from None
             yield row
 
-    def where(self, column: str = "") -> str:
-        """Return how an error names the current line, or a column in it."""
-        return f"{self.shown}:{self.line}" + (f": {column}" if column else "")
-
     @contextmanager
     def blaming(self, columns: dict[str, str]) -> Iterator[None]:
         """Turn what the model says about a field into the file, line and column that the value came from."""
@@ -98,7 +77,7 @@ class Table:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _header(self) -> tuple[str, ...]:
-        with self._faults():
+        with self.faults():
             header = next(self._reader, None)
         if not header:
             raise InvalidInput(self.shown, "is empty; its first line must name the columns")
@@ -118,28 +97,12 @@ class Table:
             if not extra and column not in known:
                 raise InvalidInput(f"{self.shown}:1: {column[:60]!r}", f"is no column; known: {', '.join(known)}")
 
-    def _lines(self) -> Iterator[str]:
-        while line := self._file.readline(MAX_LINE + 1):
-            self.line += 1
-            if len(line) > MAX_LINE:
-                raise InvalidInput(self.where(), f"the line is longer than {MAX_LINE:,} bytes")
-            # A byte order mark is what spreadsheets write in front of UTF-8.
-            yield line.decode("utf-8-sig" if self.line == 1 else "utf-8")
-
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def faults(self) -> Iterator[None]:
+        """As of any file; besides, lines that are no CSV."""
         try:
-            yield
-        except EOFError:
-            raise InvalidInput(self.shown, f"the compressed file ends too early, after line {self.line}") from None
-        except (gzip.BadGzipFile, zlib.error):
-            raise InvalidInput(
-                self.shown, "is not a gzip file" if not self.line else f"is damaged after line {self.line}"
-            ) from None
-        except OSError as error:
-            raise InvalidInput(self.shown, f"can not be read: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise InvalidInput(self.where(), "is not UTF-8 text") from None
+            with super().faults():
+                yield
         except csv.Error as error:
             raise InvalidInput(self.where(), f"is not CSV: {error}") from None
 
