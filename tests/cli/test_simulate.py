@@ -72,7 +72,6 @@ def test_tables_a_finding_a_picture_and_a_page(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "mean of 2 seeds" in done.stdout
     assert "Written: p.png\nWritten: r.html\n" in done.stdout
-    assert "by class:" in done.stdout
     assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

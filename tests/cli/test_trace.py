@@ -40,3 +40,13 @@ def test_ways_to_play_that_make_no_sense_are_told(tmp_path: Path) -> None:
         done = pilotage("simulate", *arguments, folder=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"error: {error}")
+
+
+def test_who_got_no_place_is_told_by_class(tmp_path: Path) -> None:
+    write(tmp_path, "t.csv", "id,cpu_milli,gpus\na,1,0\nb,1,2\nc,9,1\n")
+    arguments = ("simulate", "t.csv", "--nodes", "1xcpu=0.001,gpus=2", "--policy", "bestfit", "--fill-ratio", "1")
+    done = pilotage(*arguments, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    table = done.stdout.partition("Tasks that got no place until 100 % had arrived, by class:")[2]
+    assert "CPU only" in table
+    assert "1 GPU" in table
