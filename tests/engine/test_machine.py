@@ -220,7 +220,7 @@ class Machine(RuleBasedStateMachine):
                 if data.draw(st.booleans()):
                     raise Undone
         else:
-            choice = engine.kinds.of(task).choose(state, task, self.world.now, engine.seed)
+            choice = engine.cycle.choose(task, self.world.now)
             held = state.queues.declared and state.queues.over_limit(task.queue, task.demand)
             if what == "place" and choice.row >= 0 and not held:
                 place = Place(state.nodes[state.columns.names[choice.row]])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.kernel.hashing import name_hash
-from pilotage.kernel.ties import first, heap, preorder, seeded_random
+from pilotage.kernel.ties import first, heap, heap_once, preorder, seeded_random
 from tests.kernel.reference import heap_root
 
 
@@ -38,6 +38,7 @@ def test_heap_takes_the_root_that_the_heap_would_have(contest) -> None:
     assert heap(best, preorder(rows, np.array(order), in_order=False)) == root
     if order == sorted(order):
         assert heap(best, preorder(rows, np.array(order), in_order=True)) == root
+        assert heap_once(best, np.array(feasible)) == root
 
 
 def test_heap_with_all_scores_equal_takes_the_first() -> None:

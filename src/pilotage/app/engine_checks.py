@@ -174,4 +174,4 @@ class EngineCheck:
 
 
 def _choice(engine: Engine, task: Task) -> Choice:
-    return engine.kinds.of(task).choose(engine.state, task, 0.0, engine.seed)
+    return engine.cycle.choose(task, 0.0)

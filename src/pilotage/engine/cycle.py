@@ -6,6 +6,8 @@
                └─▶ no node: count who refused what, and what may cure it
 """
 
+from pilotage.engine.beyond import Beyond
+from pilotage.engine.kind import Choice, Kind, Rejection
 from pilotage.engine.kinds import Kinds
 from pilotage.engine.state import State
 from pilotage.kernel.policy import Policy
@@ -22,6 +24,7 @@ class Cycle:
         self.state = state
         self.kinds = kinds
         self.seed = seed
+        self.beyond = Beyond(policy)
         self._digest = policy.digest
 
     def decide(self, task: Task, seq: int, now: float) -> tuple[Decision, Cure]:
@@ -30,11 +33,11 @@ class Cycle:
         if state.queues.declared and (over := state.queues.over_limit(task.queue, task.spec.demand)):
             return self._held_back(task, over, seq, now), Cure.QUEUE
         kind = self.kinds.of(task)
-        choice = kind.choose(state, task, now, self.seed)
+        choice = self._choose(kind, task, now)
         state.rotation.advance(choice.visited)
         gpus: tuple[int, ...] = ()
         if choice.row < 0:
-            rejection = kind.rejection(state, task, now, self.seed)
+            rejection = self._rejection(kind, task, now)
             node, reasons, cures = "", rejection.reasons, rejection.cures
         else:
             if task.spec.gpus:
@@ -72,3 +75,17 @@ class Cycle:
             feasible=0,
             rejections=(("queue", f"queue {queue} would pass its limit of {resource}", len(self.state.nodes)),),
         )
+
+    def choose(self, task: Task, now: float) -> Choice:
+        """Return the best node for ``task`` as it would be decided now, and place nothing."""
+        return self._choose(self.kinds.of(task), task, now)
+
+    def _choose(self, kind: Kind, task: Task, now: float) -> Choice:
+        if self.beyond:
+            return self.beyond.choose(kind, self.state, task, now, self.seed)
+        return kind.choose(self.state, task, self.seed)
+
+    def _rejection(self, kind: Kind, task: Task, now: float) -> Rejection:
+        if self.beyond:
+            return self.beyond.rejection(kind, self.state, task, now, self.seed)
+        return kind.rejection(self.state)

@@ -13,9 +13,9 @@ from pilotage.engine.memo import FEW, FilterMemo, ScoreMemo
 from pilotage.engine.state import State
 from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
 from pilotage.kernel.nodes import Nodes, Rows, blocks
-from pilotage.kernel.plugin import Filter, Group, Scorer
+from pilotage.kernel.plugin import Filter, Group
 from pilotage.kernel.policy import Policy
-from pilotage.kernel.ties import first, heap, preorder, seeded_random
+from pilotage.kernel.ties import first, heap, heap_once, preorder, seeded_random
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
@@ -60,11 +60,9 @@ class Kind:
         self.scorers = scorers
         self.tie = policy.tie
         self.sampling = policy.sampling
-        self.free_filters = [f for f in policy.filters if f.depends != "row"]
-        self.free_scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
         self.exact = all(scorer.exact for scorer, _ in policy.scorers)
         self.feasible: BoolArray = np.zeros(0, np.bool_)
-        self.total = _zeros(0, self.exact)
+        self.total = zeros(0, self.exact)
         self.count = 0
         """Number of feasible rows."""
         self._bounds: list[tuple[float, float]] = []
@@ -72,14 +70,16 @@ class Kind:
         self._position = [-1] * len(self._groups)
         self._version = -1
         self._readers: dict[tuple[int, ...], Readers] = {}
+        self._settled = False
+        self._extremes: list[tuple[int, int]] | None = None
         self._preorder: IntArray | None = None
         """Ranks of the feasible rows for the tie rule `heap`, as long as those and the nodes are the same."""
         self._started = 0
         """Where the visit of nodes started when those ranks were worked out."""
-        self._sampled = False
+        self.sampled = False
         """Whether decisions look at some of the nodes only: then nothing is summed up in advance."""
         self._scores = bool(policy.scorers)
-        self._narrowing = [memo for memo in filters if memo.plugin.narrows and policy.sampling is not None]
+        self.narrowing = [memo for memo in filters if memo.plugin.narrows and policy.sampling is not None]
         self._normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
@@ -100,9 +100,9 @@ class Kind:
         """Bring feasible rows and totals up to the state's version."""
         if self._version == state.version:
             return
-        log, sampled = state.log, self._wanted(len(state.rotation)) < len(state.rotation)
-        if sampled != self._sampled:
-            self._sampled, self._version = sampled, -1
+        log, sampled = state.log, self.wanted(len(state.rotation)) < len(state.rotation)
+        if sampled != self.sampled:
+            self.sampled, self._version = sampled, -1
         try:
             if self._version < 0:
                 self._start(state)
@@ -131,7 +131,7 @@ class Kind:
         if len(self.feasible) >= state.columns.rows:
             return False
         self.feasible = np.zeros(state.columns.rows, np.bool_)
-        self.total = _zeros(state.columns.rows, self.exact)
+        self.total = zeros(state.columns.rows, self.exact)
         return True
 
     def _step(self, state: State, row: int, groups: tuple[int, ...]) -> None:
@@ -212,8 +212,8 @@ class Kind:
                 flipped = True
         if self._bounds_moved(state, flipped, rescored):
             return
-        lowest = self._lowest
-        for row in () if self._sampled else rows:
+        lowest = self.lowest
+        for row in () if self.sampled else rows:
             self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
 
     def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
@@ -230,44 +230,82 @@ class Kind:
         return True
 
     @property
-    def _lowest(self) -> float:
+    def lowest(self) -> float:
         """The total of a row that is not feasible: below any real one."""
         return -(2**63) if self.exact else -np.inf
 
     def _find_bounds(self, n: int) -> list[tuple[float, float]]:
-        """Smallest and largest raw score over the feasible rows, per scorer (0, 0 where it is not normalised)."""
-        feasible = self.feasible[:n]
-        return (
-            []
-            if self._sampled
-            else [
-                bounds(memo.values[:n], feasible, self.count) if memo.normaliser is not None else (0, 0)
-                for memo in self.scorers
-            ]
-        )
+        return [] if self.sampled else self.bounds_among(self.feasible[:n], self.count)
+
+    def bounds_among(self, feasible: BoolArray, count: int) -> list[tuple[float, float]]:
+        """Smallest and largest raw score over some rows, per scorer (0, 0 where it is not normalised)."""
+        n = len(feasible)
+        return [
+            memo.normaliser.bounds(memo.values[:n], feasible, count) if memo.normaliser is not None else (0, 0)
+            for memo in self.scorers
+        ]
 
     def _sum_up_all(self, n: int) -> None:
         for block in blocks(n):
             self._sum_up(block)
 
-    def _wanted(self, nodes: int) -> int:
+    def wanted(self, nodes: int) -> int:
         """How many feasible nodes are enough where there are ``nodes``; without scorers the first one will do."""
         if self.sampling is None:
             return nodes
         return self.sampling.wanted(nodes) if self._scores else min(1, nodes)
 
     def _sum_up(self, rows: Rows) -> None:
-        if self._sampled:
+        if self.sampled:
             return
-        feasible = self.feasible[rows]
-        total = _zeros(len(feasible), self.exact)
-        for memo, (low, high) in zip(self.scorers, self._bounds, strict=True):
+        total = self.sums(rows, self._bounds)
+        np.putmask(total, ~self.feasible[rows], self.lowest)
+        self.total[rows] = total
+
+    def sums(self, rows: Rows, bounds: list[tuple[float, float]]) -> ScoreArray:
+        """Add up the weighted scores of some rows, whether they are feasible or not."""
+        total = zeros(len(self.feasible[rows]), self.exact)
+        for memo, (low, high) in zip(self.scorers, bounds, strict=True):
             raw = memo.raw(rows)
             if memo.normaliser is not None:
                 raw = memo.normaliser.apply(raw, low, high)
             total += raw if memo.weight == 1 else raw * memo.weight
-        np.putmask(total, ~feasible, self._lowest)
-        self.total[rows] = total
+        return total
+
+    def totals_among(self, state: State, feasible: BoolArray, count: int) -> ScoreArray:
+        """Return a fresh array of totals if ``count`` of this kind's rows are left feasible; others mean nothing."""
+        n = state.columns.n
+        if count < self.count and not self._bounds_hold(feasible):
+            bounds = self.bounds_among(feasible, count)
+            if bounds != self._bounds:
+                return self.sums(slice(0, n), bounds)
+        return self.total[:n].copy()
+
+    def _bounds_hold(self, feasible: BoolArray) -> bool:
+        """Whether rows that showed the bounds once still do, and are feasible: the quick way to know them unmoved."""
+        at = self._extremes
+        if at is None:
+            n = len(feasible)
+            at = self._extremes = [
+                (memo.values[:n].argmin().item(), memo.values[:n].argmax().item())
+                for memo in self.scorers
+                if memo.normaliser is not None
+            ]
+        for (lowest, highest), (memo, (low, high)) in zip(at, self._normalised_memos(), strict=True):
+            values = memo.values
+            if not (feasible.item(lowest) and feasible.item(highest)):
+                break
+            if values.item(lowest) != low or values.item(highest) != high:
+                break
+        else:
+            return True
+        self._extremes = None
+        return False
+
+    def _normalised_memos(self) -> list[tuple[ScoreMemo, tuple[float, float]]]:
+        """The memos of scorers with a normaliser, with their bounds over this kind's rows."""
+        pairs = zip(self.scorers, self._bounds, strict=True)
+        return [(memo, bounds) for memo, bounds in pairs if memo.normaliser is not None]
 
     def _total_of(self, row: int) -> float:
         total: float = 0 if self.exact else 0.0
@@ -278,79 +316,31 @@ class Kind:
 
     # -- answers -------------------------------------------------------------------------------------------------
 
-    def choose(self, state: State, task: Task, now: float, seed: int) -> Choice:
+    def choose(self, state: State, task: Task, seed: int) -> Choice:
         """Return the best row for ``task``, one of this kind, by exact comparison of all feasible rows."""
         self.refresh(state)
-        if self._sampled or self._narrowing:
-            return self._choose_sampled(state, task, now, seed)
-        if (self.free_filters or self.free_scorers) and self._looks_beyond_rows(task):
-            rows = self._freely_feasible(state, task, now, seed)
-            if self.sampling is not None:
-                rows = rows[state.rotation.places(state.columns.rows)[rows].argsort()]
-            return self._choose_among(state, rows, task, now, seed)
         if not self.count:
             return Choice(-1, 0, 0)
         total = self.total[: state.columns.n]
         row = int(total.argmax())
         score = total.item(row)
         if self.tie != "first" or not state.in_order:
-            row = self._settle(state, (total == score).nonzero()[0], task, seed)
+            row = self.settle(state, (total == score).nonzero()[0], task, seed)
         return Choice(row, score, self.count)
 
-    def _looks_beyond_rows(self, task: Task) -> bool:
-        """Whether any plugin that looks beyond the row has something to say about ``task``."""
-        return any(plugin.fragment(task) is not None for plugin in self.free_filters) or any(
-            scorer.fragment(task) is not None for scorer, _ in self.free_scorers
-        )
+    def settle(
+        self,
+        state: State,
+        best: IntArray,
+        task: Task,
+        seed: int,
+        feasible: BoolArray | None = None,
+        visited: IntArray | None = None,
+    ) -> int:
+        """Choose among ``best`` rows by the tie rule.
 
-    def _choose_sampled(self, state: State, task: Task, now: float, seed: int) -> Choice:
-        """The same among the first feasible rows of the visit, as many as the policy wants."""
-        rows = state.rotation.visiting()
-        for memo in self._narrowing:
-            rows = rows[memo.values.take(rows)]
-        feasible = self.feasible
-        if self.free_filters:
-            feasible = np.zeros_like(feasible)
-            feasible[self._freely_feasible(state, task, now, seed)] = True
-        hits = feasible.take(rows).nonzero()[0]
-        wanted = self._wanted(len(rows))
-        visited = len(rows)
-        if len(hits) > wanted:
-            visited = hits.item(wanted)
-            hits = hits[:wanted]
-        choice = self._choose_among(state, rows.take(hits), task, now, seed)
-        return choice._replace(visited=visited)
-
-    def _choose_among(self, state: State, rows: IntArray, task: Task, now: float, seed: int) -> Choice:
-        """The same among some rows. Plugins that look beyond the row are asked anew, about these rows only."""
-        columns = state.columns
-        if not rows.size:
-            return Choice(-1, 0, 0)
-        nodes = Nodes(columns, rows, now, seed)
-        raws: list[tuple[Scorer, int, ScoreArray]] = [
-            (memo.plugin, memo.weight, memo.raw(rows)) for memo in self.scorers
-        ]
-        for scorer, weight in self.free_scorers:
-            fragment = scorer.fragment(task)
-            if fragment is not None:
-                raws.append((scorer, weight, scorer.score(fragment, nodes)))
-        total = _zeros(len(rows), self.exact)
-        for scorer, weight, raw in raws:
-            low, high = raw.min().item(), raw.max().item()
-            total += weight * (raw if scorer.normaliser is None else scorer.normaliser.apply(raw, low, high))
-        score = total.max().item()
-        return Choice(self._settle(state, rows[total == score], task, seed, rows), score, len(rows))
-
-    def _freely_feasible(self, state: State, task: Task, now: float, seed: int) -> IntArray:
-        rows = np.flatnonzero(self.feasible[: state.columns.n])
-        for plugin in self.free_filters:
-            fragment = plugin.fragment(task)
-            if fragment is not None and rows.size:
-                rows = rows[plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
-        return rows
-
-    def _settle(self, state: State, best: IntArray, task: Task, seed: int, feasible: IntArray | None = None) -> int:
-        """Choose among ``best`` rows by the tie rule; ``feasible`` rows, if they are not those of this kind."""
+        ``feasible`` bool[n] if it is not that of this kind; ``visited``: the feasible rows in the order of a visit.
+        """
         if len(best) == 1:
             return best.item(0)
         columns = state.columns
@@ -358,57 +348,45 @@ class Kind:
             return seeded_random(best, columns.name_hash, seed, task.id)
         order, in_order = columns.order, state.in_order
         if self.sampling is not None:
-            order, in_order = state.rotation.places(columns.rows), feasible is not None
+            order, in_order = state.rotation.places(columns.rows), visited is not None
         if self.tie == "first":
             return first(best, order)
+        if visited is not None:
+            return heap(best, preorder(visited, order, in_order))
+        among = self.feasible[: columns.n] if feasible is None else feasible
+        # A kind that comes back finds its ranks; one that is seen once, or with other rows each time, needs few.
+        if in_order and (feasible is not None or not self._settled):
+            self._settled = self._settled or feasible is None
+            return heap_once(best, among)
         if feasible is not None:
-            return heap(best, preorder(feasible, order, in_order))
+            return heap(best, preorder(among.nonzero()[0], order, in_order))
         if self._preorder is None or self._started != state.rotation.start:
-            feasible = self.feasible[: columns.n].nonzero()[0]
-            self._preorder, self._started = preorder(feasible, order, in_order), state.rotation.start
+            self._preorder = preorder(among.nonzero()[0], order, in_order)
+            self._started = state.rotation.start
         return heap(best, self._preorder)
 
-    def rejection(self, state: State, task: Task, now: float, seed: int) -> Rejection:
+    def rejection(self, state: State) -> Rejection:
         """Return why no node will do, each node under the first filter that refuses it, and what may cure that."""
         self.refresh(state)
-        if self._rejected_at == state.version and not self.free_filters:
-            return self._rejection
-        left = state.columns.alive[: state.columns.n].copy()
-        found: list[tuple[str, str, int]] = []
-        cures = Cure.NODE_ADDED
-        answers = [(memo.plugin, memo.fragment, memo.values) for memo in self.filters]
-        for plugin, fragment, values in answers:
-            refused = np.flatnonzero(left & ~values[: len(left)])
-            if refused.size:
-                found += _reasons(plugin, fragment, Nodes(state.columns, refused))
-                cures |= plugin.cures
-                left[refused] = False
-        for plugin in self.free_filters:
-            rows, fragment = np.flatnonzero(left), plugin.fragment(task)
-            if fragment is not None and rows.size:
-                refused = rows[~plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
+        if self._rejected_at != state.version:
+            left = state.columns.alive[: state.columns.n].copy()
+            found: list[tuple[str, str, int]] = []
+            cures = Cure.NODE_ADDED
+            for memo in self.filters:
+                refused = np.flatnonzero(left & ~memo.values[: len(left)])
                 if refused.size:
-                    found += _reasons(plugin, fragment, Nodes(state.columns, refused, now, seed))
-                    cures |= plugin.cures
+                    found += reasons(memo.plugin, memo.fragment, Nodes(state.columns, refused))
+                    cures |= memo.plugin.cures
                     left[refused] = False
-        self._rejection, self._rejected_at = Rejection(tuple(found), cures), state.version
+            self._rejection, self._rejected_at = Rejection(tuple(found), cures), state.version
         return self._rejection
 
 
-def bounds(raw: ScoreArray, feasible: BoolArray, count: int) -> tuple[float, float]:
-    """Return the smallest and largest of the raw scores of the ``count`` feasible rows, (0, 0) of none."""
-    if not count:
-        return (0, 0)
-    lowest, highest = int(raw.argmin()), int(raw.argmax())
-    if feasible.item(lowest) and feasible.item(highest):
-        return raw.item(lowest), raw.item(highest)
-    some = raw[feasible]  # ten times slower, and seldom needed
-    return some.min().item(), some.max().item()
-
-
-def _zeros(n: int, exact: bool) -> ScoreArray:
+def zeros(n: int, exact: bool) -> ScoreArray:
+    """Return n scores of 0, int64 or float64."""
     return np.zeros(n, np.int64) if exact else np.zeros(n, np.float64)
 
 
-def _reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str, str, int]]:
+def reasons(plugin: Filter, fragment: Hashable, nodes: Nodes) -> list[tuple[str, str, int]]:
+    """Return (filter, reason, nodes) for nodes that ``plugin`` refuses."""
     return [(plugin.name, reason, count) for reason, count in plugin.why(fragment, nodes).items()]

@@ -94,6 +94,7 @@ class State:
         for plugin in plugins:
             if plugin.counter:
                 self.columns.count_tasks(plugin.counter, plugin.count_key)
+        self.columns.neighbours.followed = any(plugin.depends == "domain" for plugin in plugins)
 
     @property
     def version(self) -> int:
@@ -258,6 +259,7 @@ class State:
         """Put (``sign`` 1) or take away (-1) a placement, log the change and note how to undo it."""
         task, row, gpus = placement.task, placement.row, placement.gpus
         self.columns.add_task(row, task.spec, self.demand_of(task.spec), gpus, sign)
+        self.columns.neighbours.add(row, task, sign)
         if sign > 0:
             self.placements[task.id] = placement
             self.tasks_on[row][task.id] = None

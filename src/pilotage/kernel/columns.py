@@ -14,6 +14,7 @@ from msgspec import Struct
 from pilotage.kernel.arrays import BoolArray, CodeArray, FloatArray, IntArray, UintArray, longer
 from pilotage.kernel.hashing import name_hash
 from pilotage.kernel.images import Images
+from pilotage.kernel.neighbours import Neighbours
 from pilotage.model.amounts import BASE_RESOURCES, WHOLE_GPU
 from pilotage.model.node import Node, Taint
 from pilotage.model.task import HostPort, TaskSpec
@@ -98,6 +99,7 @@ class Columns:
         self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
         """By name, the function that files a task's spec under a key."""
         self._counts: dict[str, dict[Hashable, IntArray]] = {}
+        self.neighbours = Neighbours()
 
     @property
     def rows(self) -> int:
@@ -117,6 +119,7 @@ class Columns:
     def write_node(self, row: int, node: Node, order: int) -> None:
         """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
         self._read_row = -1
+        self.neighbours.touch(row)
         self.names[row] = node.name
         self.row_of[node.name] = row
         self.alive[row] = True
@@ -141,6 +144,7 @@ class Columns:
     def clear_row(self, row: int) -> None:
         """Make ``row`` blank. No task may be on it."""
         self._read_row = -1
+        self.neighbours.touch(row)
         del self.row_of[self.names[row]]
         self.names[row] = ""
         self.capacity[:, row] = 0
@@ -274,6 +278,7 @@ class Columns:
         return index
 
     def _grow(self, rows: int) -> None:
+        self.neighbours.grow(rows)
         for name in (*_PER_RESOURCE, "gpu_free"):
             setattr(self, name, longer(getattr(self, name), rows, axis=1))
         for name in ("gpu_count", "gpu_model", "taint_set", "cordoned", "order", "name_hash", "alive"):

@@ -62,15 +62,19 @@ class Nodes:
         self.seed = seed
 
     @classmethod
-    def all(cls, columns: Columns) -> "Nodes":
+    def all(cls, columns: Columns, now: float = 0.0, seed: int = 0) -> "Nodes":
         """Return the view of every row in use, blank rows included."""
-        return cls(columns, slice(0, columns.n))
+        return cls(columns, slice(0, columns.n), now, seed)
 
     @classmethod
     def blocks(cls, columns: Columns) -> Iterator["Nodes"]:
         """Yield views that together make up every row in use, each small enough for its arrays to stay in cache."""
         for block in blocks(columns.n):
             yield cls(columns, block)
+
+    def only(self, rows: IntArray) -> "Nodes":
+        """Return the view of some rows of the same columns, at the same moment."""
+        return Nodes(self.columns, rows, self.now, self.seed)
 
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start if isinstance(self.rows, slice) else len(self.rows)

@@ -15,8 +15,8 @@ from pilotage.model.errors import InvalidInput
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
-Depends = Literal["row", "global", "time"]
-"""What an answer for a node rests on: that node's row alone; anything in view; also the time."""
+Depends = Literal["row", "domain", "global", "time"]
+"""What an answer for a node rests on: its row alone; the tasks on all nodes; anything in view; also the time."""
 
 
 class Group(IntEnum):
@@ -134,6 +134,39 @@ class Scorer(Plugin):
     def score_row(self, fragment: Any, columns: Columns, row: int) -> float:
         """Return the raw score of one row; equal to `score`, and overridden where that is too slow for one."""
         return self.score(fragment, Nodes(columns, np.array([row])))[0].item()  # type: ignore[no-any-return]
+
+
+class DomainFilter(Filter):
+    """A filter that looks at tasks on other nodes: asked about all rows at each decision."""
+
+    depends: Depends = "domain"
+
+    def admits(self, fragment: Any, nodes: Nodes) -> BoolArray | None:
+        """Return bool[n]: which nodes may take a task with this fragment; None: all of them."""
+        raise NotImplementedError
+
+    def mask(self, fragment: Any, nodes: Nodes) -> BoolArray:
+        """Return bool[n], as every filter does."""
+        admitted = self.admits(fragment, nodes)
+        return np.ones(len(nodes), np.bool_) if admitted is None else admitted
+
+
+class DomainScorer(Scorer):
+    """A scorer that looks at tasks on other nodes: asked about all rows, and told which of them are feasible."""
+
+    depends: Depends = "domain"
+
+    def score_among(self, fragment: Any, nodes: Nodes, feasible: BoolArray, count: int) -> ScoreArray | None:
+        """Return raw scores of ``nodes``, of which ``count`` are ``feasible``; those of others mean nothing.
+
+        None: normalised, all are 0.
+        """
+        raise NotImplementedError
+
+    def score(self, fragment: Any, nodes: Nodes) -> ScoreArray:
+        """Return the raw scores of feasible nodes, as every scorer does."""
+        raw = self.score_among(fragment, nodes, np.ones(len(nodes), np.bool_), len(nodes))
+        return np.zeros(len(nodes), np.int64) if raw is None else raw
 
 
 class DeviceRule(Plugin):

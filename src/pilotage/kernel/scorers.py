@@ -17,7 +17,9 @@ from pilotage.kernel.plugins.group import PreferGroup
 from pilotage.kernel.plugins.image_locality import ImageLocality
 from pilotage.kernel.plugins.random_choice import RandomScore
 from pilotage.kernel.plugins.shape import Shape
+from pilotage.kernel.plugins.spread import EvenSpread
 from pilotage.kernel.plugins.taints import FewestTaints
+from pilotage.kernel.plugins.task_company import WelcomeCompany
 from pilotage.kernel.plugins.worth_and_stranding import WorthAndStranding
 from pilotage.kernel.weights import Pairs
 from pilotage.model.amounts import checked_amount
@@ -105,6 +107,21 @@ def image_locality() -> Scorer:
 def preferred_affinity() -> Scorer:
     """Prefer nodes by the weights of the task's preferred label terms."""
     return PreferredAffinity()
+
+
+def even_spread() -> Scorer:
+    """Prefer domains with the fewest tasks that the task's soft spread constraints select."""
+    return EvenSpread()
+
+
+def welcome_company(required_weight: int = 1, ignore_others: bool = False) -> Scorer:
+    """Prefer domains by the tasks there that the task likes, or that like it.
+
+    ``required_weight`` (0 to 100) is what a task there counts whose required company the new one is;
+    ``ignore_others`` leaves out what other tasks merely prefer.
+    """
+    checked_amount("welcome_company.required_weight", required_weight, at_most=100)
+    return WelcomeCompany(required_weight, ignore_others)
 
 
 def random() -> Scorer:

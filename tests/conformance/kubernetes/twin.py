@@ -50,7 +50,7 @@ class Twin:
     def choose(self, pod: Object) -> tuple[str, int]:
         """What a decision would choose, and among how many; the visit of nodes goes on, nothing is placed."""
         engine, task = self.engine, self.task(pod)
-        choice = engine.kinds.of(task).choose(engine.state, task, 0.0, 0)
+        choice = engine.cycle.choose(task, 0.0)
         engine.state.rotation.advance(choice.visited)
         return ("" if choice.row < 0 else engine.state.columns.names[choice.row]), choice.feasible
 

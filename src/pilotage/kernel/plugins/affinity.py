@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, IntArray
-from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.node_terms import Required, meets, required_of, row_meets, term_met, term_met_by
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum
 from pilotage.kernel.plugin import Filter, Scorer
 from pilotage.model.events import Cure
-from pilotage.model.expression import Expression, Operator
 from pilotage.model.task import Preference, Task, Term
-
-Selector = tuple[tuple[str, str], ...]
-Required = tuple[Selector, tuple[Term, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,13 @@ class NodeAffinity(Filter):
     reason = "node(s) didn't match the task's node affinity/selector"
 
     def fragment(self, task: Task) -> Required | None:
-        spec = task.spec
-        if not spec.node_selector and spec.node_affinity is None:
-            return None
-        return tuple(spec.node_selector.items()), spec.node_affinity
+        return required_of(task.spec)
 
     def mask(self, fragment: Required, nodes: Nodes) -> BoolArray:
-        return _required(fragment, nodes)
+        return meets(fragment, nodes)
 
     def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
-        selector, terms = fragment
-        return all(_label(columns, key, row) == value for key, value in selector) and (
-            terms is None or any(_matches_row(term, columns, row) for term in terms)
-        )
+        return row_meets(fragment, columns, row)
 
 
 @dataclass(frozen=True)
@@ -57,10 +48,10 @@ class EnforcedAffinity(Filter):
         return (), self.terms
 
     def mask(self, fragment: Required, nodes: Nodes) -> BoolArray:
-        return _required(fragment, nodes)
+        return meets(fragment, nodes)
 
     def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
-        return any(_matches_row(term, columns, row) for term in self.terms)
+        return any(term_met_by(term, columns, row) for term in self.terms)
 
 
 @dataclass(frozen=True)
@@ -110,71 +101,10 @@ class PreferredAffinity(Scorer):
 
     def score(self, fragment: tuple[Preference, ...], nodes: Nodes) -> IntArray:
         first, *others = fragment
-        total: IntArray = _matches(first.term, nodes) * np.int64(first.weight)
+        total: IntArray = term_met(first.term, nodes) * np.int64(first.weight)
         for preference in others:
-            total += _matches(preference.term, nodes) * np.int64(preference.weight)
+            total += term_met(preference.term, nodes) * np.int64(preference.weight)
         return total
 
     def score_row(self, fragment: tuple[Preference, ...], columns: Columns, row: int) -> int:
-        return sum(p.weight for p in fragment if _matches_row(p.term, columns, row))
-
-
-def _required(fragment: Required, nodes: Nodes) -> BoolArray:
-    selector, terms = fragment
-    mask: BoolArray = np.ones(len(nodes), np.bool_)
-    for key, value in selector:
-        mask &= nodes.has_label(key, value)
-    if terms is not None:
-        any_term: BoolArray = np.zeros(len(nodes), np.bool_)
-        for term in terms:
-            any_term |= _matches(term, nodes)
-        mask &= any_term
-    return mask
-
-
-def _matches(term: Term, nodes: Nodes) -> BoolArray:
-    if term.empty:
-        return np.zeros(len(nodes), np.bool_)
-    masks = [_holds(expression, nodes) for expression in term.expressions]
-    if term.names is not None:
-        masks.append(nodes.named(term.names))
-    if term.other_names:
-        masks.append(~nodes.named(term.other_names))
-    mask, *others = masks
-    for other in others:
-        mask &= other
-    return mask
-
-
-def _holds(expression: Expression, nodes: Nodes) -> BoolArray:
-    codes = nodes.label(expression.key)
-    if expression.operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST):
-        absent: BoolArray = codes == ABSENT
-        return absent if expression.operator == Operator.DOES_NOT_EXIST else ~absent
-    if expression.operator in (Operator.IN, Operator.NOT_IN):
-        known = nodes.columns.label_values.get(expression.key)
-        wanted = [code for value in expression.values if known and (code := known.known(value)) is not None]
-        present: BoolArray = np.zeros(len(nodes), np.bool_) if not wanted else codes == wanted[0] + 1
-        for code in wanted[1:]:
-            present |= codes == code + 1
-        return present if expression.operator == Operator.IN else ~present
-    known = nodes.columns.label_values.get(expression.key)
-    table = np.array([False, *(expression.holds(value) for value in (known.values if known else ()))])
-    mask: BoolArray = table.take(codes)
-    return mask
-
-
-def _named(term: Term, name: str) -> bool:
-    return (term.names is None or name in term.names) and name not in term.other_names
-
-
-def _matches_row(term: Term, columns: Columns, row: int) -> bool:
-    if term.empty or not _named(term, columns.names[row]):
-        return False
-    return all(e.holds(_label(columns, e.key, row)) for e in term.expressions)
-
-
-def _label(columns: Columns, key: str, row: int) -> str | None:
-    column = columns.labels.get(key)
-    code = ABSENT if column is None else int(column[row])
-    return None if code == ABSENT else columns.label_values[key].values[code - 1]
+        return sum(p.weight for p in fragment if term_met_by(p.term, columns, row))

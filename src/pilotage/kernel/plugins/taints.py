@@ -6,6 +6,7 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, IntArray
 from pilotage.kernel.columns import Columns
+from pilotage.kernel.node_terms import admits, admitted
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum
 from pilotage.kernel.plugin import Filter, Scorer
@@ -30,12 +31,10 @@ class TaintsTolerated(Filter):
         return task.spec.tolerations
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
-        table = np.array([_admits(fragment, taints) for taints in nodes.columns.taints.values])
-        mask: BoolArray = table.take(nodes.taint_set)
-        return mask
+        return admitted(fragment, nodes)
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
-        return _admits(fragment, columns.taints.values[columns.taint_set.item(row)])
+        return admits(fragment, columns.taints.values[columns.taint_set.item(row)])
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,6 @@ class FewestTaints(Scorer):
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         return _unwelcome(fragment, columns.taints.values[columns.taint_set.item(row)])
-
-
-def _admits(tolerations: Fragment, taints: tuple[Taint, ...]) -> bool:
-    return all(t.effect == TaintEffect.PREFER_NO_SCHEDULE or tolerates(tolerations, t) for t in taints)
 
 
 def _unwelcome(tolerations: Fragment, taints: tuple[Taint, ...]) -> int:

@@ -1,0 +1,134 @@
+"""Decisions of policies with plugins that look beyond a row: at tasks on other nodes, at everything, at the time;
+and of those that look at a sample of the nodes only.
+
+The kind of the task gives the rows that its row plugins leave and their totals; these plugins are asked anew at each
+decision. ``domain`` ones see all rows at once, over counts that are kept up to date; the rest see feasible rows only.
+"""
+
+import numpy as np
+
+from pilotage.engine.kind import Choice, Kind, Rejection, reasons, zeros
+from pilotage.engine.state import State
+from pilotage.kernel.arrays import BoolArray, ScoreArray
+from pilotage.kernel.nodes import Nodes
+from pilotage.kernel.plugin import DomainFilter, DomainScorer
+from pilotage.kernel.policy import Policy
+from pilotage.model.task import Task
+
+
+class Beyond:
+    """The plugins of a policy that look beyond a row; false if there are none, and no sampling."""
+
+    def __init__(self, policy: Policy) -> None:
+        # Stable: domain plugins first, since they are asked about all rows whatever the others say.
+        filters = [f for f in policy.filters if f.depends != "row"]
+        self.filters = sorted(filters, key=lambda f: not isinstance(f, DomainFilter))
+        self.scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
+        self._samples = policy.sampling is not None
+
+    def __bool__(self) -> bool:
+        return bool(self.filters or self.scorers or self._samples)
+
+    def choose(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Choice:
+        """Return the best row for ``task`` by exact comparison of all feasible rows."""
+        kind.refresh(state)
+        everyone = Nodes.all(state.columns, now, seed)
+        feasible, count = self._feasible(kind, task, everyone)
+        if kind.sampled or kind.narrowing:
+            return self._choose_sampled(kind, state, task, everyone, feasible)
+        if not count:
+            return Choice(-1, 0, 0)
+        n = state.columns.n
+        mask = kind.feasible[:n] if feasible is None else feasible
+        parts = self._parts(task, everyone, mask, count)
+        if feasible is None and not parts:
+            total = kind.total[:n]
+        else:
+            total = kind.totals_among(state, mask, count)
+            for part in parts:
+                total += part
+            np.putmask(total, ~mask, kind.lowest)
+        row = int(total.argmax())
+        score = total.item(row)
+        if kind.tie != "first" or not state.in_order:
+            row = kind.settle(state, (total == score).nonzero()[0], task, seed, feasible)
+        return Choice(row, score, count)
+
+    def _choose_sampled(
+        self, kind: Kind, state: State, task: Task, everyone: Nodes, feasible: BoolArray | None
+    ) -> Choice:
+        """The same among the first feasible rows of the visit, as many as the policy wants."""
+        rows = state.rotation.visiting()
+        for memo in kind.narrowing:
+            rows = rows[memo.values.take(rows)]
+        hits = (kind.feasible if feasible is None else feasible).take(rows).nonzero()[0]
+        wanted, visited = kind.wanted(len(rows)), len(rows)
+        if len(hits) > wanted:
+            visited = hits.item(wanted)
+            hits = hits[:wanted]
+        rows = rows.take(hits)
+        if not rows.size:
+            return Choice(-1, 0, 0, visited)
+        mask = np.zeros(len(everyone), np.bool_)
+        mask[rows] = True
+        bounds = kind.bounds_among(mask, len(rows))
+        total = kind.sums(rows, bounds)
+        for part in self._parts(task, everyone, mask, len(rows)):
+            total += part.take(rows)
+        score = total.max().item()
+        row = kind.settle(state, rows[total == score], task, everyone.seed, visited=rows)
+        return Choice(row, score, len(rows), visited)
+
+    def _feasible(self, kind: Kind, task: Task, everyone: Nodes) -> tuple[BoolArray | None, int]:
+        """Return bool[n], or None if no filter of these has refused a row of the kind, and how many rows are left."""
+        before = left = kind.feasible[: len(everyone)]
+        for plugin in self.filters:
+            fragment = plugin.fragment(task)
+            if fragment is None:
+                continue
+            if isinstance(plugin, DomainFilter):
+                admitted = plugin.admits(fragment, everyone)
+                left = left if admitted is None else left & admitted
+            elif (rows := left.nonzero()[0]).size:
+                left = left.copy()
+                left[rows] = plugin.mask(fragment, everyone.only(rows))
+        count = kind.count if left is before else int(np.count_nonzero(left))
+        return (left, count) if count < kind.count else (None, count)
+
+    def _parts(self, task: Task, everyone: Nodes, feasible: BoolArray, count: int) -> list[ScoreArray]:
+        """Return the weighted scores of the scorers that tell nodes apart; those of nodes not feasible mean nothing."""
+        parts = []
+        for scorer, weight in self.scorers:
+            fragment = scorer.fragment(task)
+            if fragment is None:
+                continue
+            if isinstance(scorer, DomainScorer):
+                raw = scorer.score_among(fragment, everyone, feasible, count)
+                if raw is None:
+                    continue
+                if scorer.normaliser is not None:
+                    raw = scorer.normaliser.apply(raw, *scorer.normaliser.bounds(raw, feasible, count))
+            else:
+                rows = feasible.nonzero()[0]
+                some = scorer.score(fragment, everyone.only(rows))
+                if scorer.normaliser is not None:
+                    some = scorer.normaliser.apply(some, some.min().item(), some.max().item())
+                raw = zeros(len(everyone), scorer.exact)
+                raw[rows] = some
+            parts.append(raw if weight == 1 else raw * weight)
+        return parts
+
+    def rejection(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Rejection:
+        """Return why no node will do, each node under the first filter that refuses it, and what may cure that."""
+        found, cures = kind.rejection(state)
+        found_here = list(found)
+        left = kind.feasible[: state.columns.n].copy()
+        for plugin in self.filters:
+            rows, fragment = left.nonzero()[0], plugin.fragment(task)
+            if fragment is not None and rows.size:
+                refused = rows[~plugin.mask(fragment, Nodes(state.columns, rows, now, seed))]
+                if refused.size:
+                    found_here += reasons(plugin, fragment, Nodes(state.columns, refused, now, seed))
+                    cures |= plugin.cures
+                    left[refused] = False
+        return Rejection(tuple(found_here), cures)

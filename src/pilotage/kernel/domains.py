@@ -1,0 +1,175 @@
+"""Counts of tasks per domain: the sum over all nodes with the same value of a label, patched where rows changed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pilotage.kernel.arrays import BoolArray, IntArray, longer
+from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.neighbours import Count, Neighbours, Who
+from pilotage.kernel.node_terms import Required, Tolerations, admitted, meets
+from pilotage.kernel.nodes import Nodes
+
+FEW = 64
+"""Up to this many changed rows are patched one by one (about a microsecond each)."""
+
+
+_NOBODY: IntArray = np.zeros(0, np.int64)
+
+
+class Within(NamedTuple):
+    """Which nodes are counted: those that carry all ``keys`` and admit what a task requires and tolerates."""
+
+    keys: tuple[str, ...] = ()
+    required: Required | None = None
+    tolerations: Tolerations | None = None
+
+    def mask(self, nodes: Nodes) -> BoolArray:
+        """Return bool[n]: the nodes that are counted."""
+        mask = nodes.of(nodes.columns.alive).copy()
+        for key in self.keys:
+            mask &= nodes.label(key) != ABSENT
+        if self.required is not None:
+            mask &= meets(self.required, nodes)
+        if self.tolerations is not None:
+            mask &= admitted(self.tolerations, nodes)
+        return mask
+
+
+EVERYWHERE = Within()
+
+
+class DomainCount:
+    """Tasks of a count per domain of a key. Arrays are by label code; entry 0 stands for nodes without the label.
+
+    ``sums`` int64[D]: tasks on the counted nodes of each domain; ``members`` int64[D]: number of those nodes.
+    """
+
+    def __init__(self, count: Count, key: str, within: Within) -> None:
+        self.count = count
+        self.key = key
+        self.within = within
+        self.sums: IntArray = np.zeros(1, np.int64)
+        self.members: IntArray = np.zeros(1, np.int64)
+        self.domain: IntArray = np.zeros(0, np.int64)
+        """Code of the domain in which each row is counted, 0 for none: int64[rows]."""
+        self.counted: IntArray = np.zeros(0, np.int64)
+        """Tasks of each row that are in the sums now: int64[rows]."""
+        self.total = 0
+        self.position = -1
+        self._lowest: int | None = None
+        self._witnesses = _NOBODY
+        self._vacant: BoolArray | None = None
+
+    def lowest(self, min_domains: int) -> int:
+        """Return the tasks in the domain with the fewest; 0 if there are fewer than ``min_domains`` domains."""
+        if self._lowest is None:
+            present = self.members[1:] > 0
+            self._domains = int(np.count_nonzero(present))
+            self._lowest = int(self.sums[1:][present].min()) if self._domains else 0
+        return self._lowest if self._domains >= min_domains else 0
+
+    def seen(self, nodes: Nodes, mask: BoolArray) -> int:
+        """Return how many domains (nodes without the label make up one) the ``nodes`` in ``mask`` stand in."""
+        codes = nodes.label(self.key)
+        everywhere = isinstance(nodes.rows, slice)
+        if everywhere and len(self._witnesses) and mask.take(self._witnesses).all():
+            return len(self._witnesses)
+        rows = mask.nonzero()[0]
+        found, first = np.unique(codes.take(rows), return_index=True)
+        # Where every domain there is was seen, one row of each that is still in the mask shows that all are.
+        all_there_are = len(found) == np.count_nonzero(np.bincount(codes, nodes.of(nodes.columns.alive)))
+        self._witnesses = rows.take(first) if everywhere and all_there_are else _NOBODY
+        return len(found)
+
+    def vacant(self, nodes: Nodes) -> BoolArray:
+        """Return bool[n]: nodes in whose domain no task is counted, and those without the label."""
+        if not isinstance(nodes.rows, slice):
+            vacant: BoolArray = (self.sums == 0).take(nodes.label(self.key))
+            return vacant
+        if self._vacant is None or len(self._vacant) != len(nodes):
+            self._vacant = (self.sums == 0).take(nodes.label(self.key))
+        return self._vacant
+
+    def refresh(self, neighbours: Neighbours, columns: Columns) -> None:
+        """Bring the sums up to date with ``count``, which is so already."""
+        end, codes = neighbours.end, columns.label_values.get(self.key)
+        size = 1 + len(codes.values) if codes is not None else 1
+        if self.position == end and len(self.sums) == size and len(self.domain) >= columns.rows:
+            return
+        entries = neighbours.log[max(self.position, neighbours.base) - neighbours.base :]
+        if self.position < neighbours.base or len(entries) > FEW or len(self.domain) < columns.rows:
+            self._rebuild(columns, size)
+        else:
+            if len(self.sums) < size:
+                self.sums, self.members = longer(self.sums, size, axis=0), longer(self.members, size, axis=0)
+            for row, face, _ in entries:
+                if face is None:
+                    self._move(columns, row)
+            for row, _, _ in entries:
+                self._recount(row)
+        self.position = end
+
+    def _rebuild(self, columns: Columns, size: int) -> None:
+        self.domain = np.zeros(columns.rows, np.int64)
+        nodes = Nodes.all(columns)
+        np.multiply(nodes.label(self.key), self.within.mask(nodes), out=self.domain[: columns.n])
+        self.counted = np.where(self.domain > 0, self.count.values[: columns.rows], 0)
+        self.sums = np.bincount(self.domain, self.counted, size).astype(np.int64)
+        self.members = np.bincount(self.domain, minlength=size)
+        self.total = int(self.sums.sum())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Trust nothing any more that was worked out of the sums and of who stands where."""
+        self._lowest = None
+        self._witnesses = _NOBODY
+        self._vacant = None
+
+    def _move(self, columns: Columns, row: int) -> None:
+        """Find the domain of a row anew; its tasks leave the old one and are entered by `_recount`."""
+        before = self.domain.item(row)
+        self.sums[before] -= self.counted[row]
+        self.total -= self.counted.item(row)
+        self.counted[row] = 0
+        self.members[before] -= 1
+        nodes = Nodes(columns, np.array([row]))
+        after = nodes.label(self.key).item(0) if self.within.mask(nodes)[0] else 0
+        self.domain[row] = after
+        self.members[after] += 1
+        self._forget()
+
+    def _recount(self, row: int) -> None:
+        domain = self.domain.item(row)
+        more = (self.count.values.item(row) if domain else 0) - self.counted.item(row)
+        if not more:
+            return
+        before = self.sums.item(domain)
+        self.sums[domain] += more
+        self.counted[row] += more
+        self.total += more
+        self._lowest = None
+        if self._vacant is not None and (before == 0) != (before + more == 0):
+            # The usual case of a domain that fills or empties: a host. Nodes that are not counted carry labels too.
+            if self.members.item(domain) == 1 and self.within == EVERYWHERE:
+                self._vacant[row] = before + more == 0
+            else:
+                self._vacant = None
+
+
+def tasks_per_domain(columns: Columns, who: Who, key: str, within: Within = EVERYWHERE) -> DomainCount:
+    """Return the tasks of ``who`` per domain of ``key`` on the nodes ``within``, up to date.
+
+    Kept beside the other counts, within their budget; the least recently used goes first.
+    """
+    neighbours = columns.neighbours
+    count = neighbours.count(who)
+    at = (who, key, within)
+    found: DomainCount | None = neighbours.derived.get(at)
+    if found is None or found.count is not count:
+        found = neighbours.derived[at] = DomainCount(count, key, within)
+        while len(neighbours.derived) > 1 and 32 * columns.rows * len(neighbours.derived) > neighbours.budget_bytes:
+            neighbours.derived.popitem(last=False)
+    neighbours.derived.move_to_end(at)
+    found.refresh(neighbours, columns)
+    return found
