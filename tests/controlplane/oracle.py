@@ -48,4 +48,5 @@ class Oracle:
 
     def complaints(self, config: Object) -> list[str]:
         """Everything that is wrong with a configuration."""
-        return self.ask(config=config, validate=True).get("errors", [])
+        told: list[str] = self.ask(config=config, validate=True).get("errors", [])
+        return told
