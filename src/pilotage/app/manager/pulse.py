@@ -170,10 +170,14 @@ class Pulse:
 
     async def _watch(self) -> None:
         while True:
-            for key in self._live.sweep(self._monotonic()):
-                _log.info("silent for too long", kind=key[0].__name__, id=key[1])
-                self._lose(key)
+            self.watch()
             await asyncio.sleep(SWEEP_S)
+
+    def watch(self) -> None:
+        """One look at the clock: whose streams have been silent for too long?"""
+        for key in self._live.sweep(self._monotonic()):
+            _log.info("silent for too long", kind=key[0].__name__, id=key[1])
+            self._lose(key)
 
     async def _sync(self) -> None:
         while True:
