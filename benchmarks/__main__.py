@@ -8,7 +8,14 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import , """Return the names of all questions.""", "decisions": decisions.run, "events": events.run, "manager": manager.run, "openb": openb.run, "staleness": staleness.run, "tasks": tasks.run, HERE = Path(__file__).parent, QUESTIONS = {, decisions, def questions() -> list[str]:, events, from pilotage.app.allocator import keep_freed_memory, manager, openb, return sorted(file.stem for file in HERE.glob("*.py") if "\ndef run() -> None:" in file.read_text()), staleness, tasks, }
+from pilotage.app.allocator import keep_freed_memory
+
+HERE = Path(__file__).parent
+
+
+def questions() -> list[str]:
+    """Return the names of all questions."""
+    return sorted(file.stem for file in HERE.glob("*.py") if "\ndef run() -> None:" in file.read_text())
 
 
 def main() -> int:
