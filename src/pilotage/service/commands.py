@@ -9,10 +9,14 @@ from pilotage.service.fleet import FleetSettings
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True):
-    """What the service is told at start. ``keep_s``, ``keep_tasks``: how long and how many ended tasks are kept."""
+    """What the service is told at start. ``keep_s``, ``keep_tasks``: how long and how many ended tasks are kept.
+
+    ``admit_odds``: the least probability to start by its deadline with which a task is accepted.
+    """
 
     strategy: str = "pilotage"
     predict_mode: str = "default"
+    admit_odds: float = 0.0
     waiting_limit: int = 100_000
     limits: Limits = Limits()
     fleet: FleetSettings = FleetSettings()

@@ -176,6 +176,7 @@ class TaskService:
         """
         if wanted.key is not None:
             return await self._submit_once(wanted, wanted.key, needs_instance)
+        self.check_odds(wanted)
         if wanted.task_id is not None:
             await self._claim(wanted.task_id)
         live = self.accept(wanted, needs_instance=needs_instance)
@@ -193,6 +194,25 @@ class TaskService:
         self.check_room(1)
         return self._accept(wanted)
 
+    def check_odds(self, wanted: Submission) -> None:
+        """Raise `QueueFull` for a task that will hardly start by its deadline: better now than when it is too late."""
+        least = self.settings.admit_odds
+        if not least or wanted.start_within_s is None:
+            return
+        now = self.now()
+        task = RoutedTask(
+            id="",
+            model=wanted.model,
+            metadata=wanted.features,
+            arrival_s=now,
+            priority=wanted.priority,
+            deadline_s=now + wanted.start_within_s,
+        )
+        odds = self.queue.strategy.odds(task, now)
+        if odds < least:
+            reason = f"the odds to start by its deadline are {odds:.2f}, and {least:g} is wanted (admit_odds)"
+            raise QueueFull(f"deadline_s: {reason}")
+
     def check_room(self, more: int) -> None:
         """Raise `QueueFull` unless so many more tasks may wait."""
         if self.queue.waiting + more > self.settings.waiting_limit:
@@ -208,6 +228,7 @@ class TaskService:
             found = await self.read(lambda: self._store.by_key(wanted.tenant, key))
             is_new = found is None
             if is_new:
+                self.check_odds(wanted)
                 if wanted.task_id is not None:
                     await self._claim(wanted.task_id)
                 found = self.accept(wanted, needs_instance=needs_instance)

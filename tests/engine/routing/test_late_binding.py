@@ -226,13 +226,26 @@ def test_an_unknown_order_is_refused() -> None:
 
 def test_the_odds_fall_as_the_queue_grows() -> None:
     strategy = pool("fast")
-    due = task("due", 1.0, deadline_s=3.5)
+    due = task("due", 1.0, deadline_s=2.5)
     found = []
     for at in range(4):
         found.append(strategy.odds(due, 0.0))
         strategy.submitted(task(f"t{at}"), 0.0)
         strategy.decide(0.0)
-    assert found == [1.0, 1.0, 1.0, 0.0]
+    assert found == [1.0, 1.0, 1.0, 0.0], "run times without spread: yes or no"
+
+
+def test_uncertain_run_times_give_uncertain_odds() -> None:
+    strategy = pool("fast")
+    spread = {"work": (0.5, 1.5)}
+    for at in range(4):
+        strategy.submitted(RoutedTask(id=f"t{at}", model="m", metadata=spread), 0.0)
+    strategy.decide(0.0)
+    due = [RoutedTask(id="due", model="m", metadata=spread, deadline_s=deadline_s) for deadline_s in (2.0, 4.0, 6.0)]
+    few, even, many = (strategy.odds(each, 0.0) for each in due)
+    assert 0.0 < few < 0.1
+    assert even == pytest.approx(0.5)
+    assert 0.9 < many < 1.0
 
 
 def test_an_instance_that_hangs_is_waited_for_no_longer_than_it_is_overdue() -> None:

@@ -137,6 +137,8 @@ def handlers(leading: Leading) -> dict[tuple[str, str], Handler]:
                     raise InvalidInput(f"tasks.{index}.{name}", "goes with a single task only: POST /api/v1/tasks")
             submissions.append(_submission(wanted, f"tasks.{index}."))
         service.check_room(len(submissions))
+        for submission in submissions:
+            service.check_odds(submission)
         rows = [service.accept(submission) for submission in submissions]
         await service.stored()
         return 200, msgspec.json.encode(AcceptedTasks([_accepted(service, row, True) for row in rows]))

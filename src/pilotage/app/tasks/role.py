@@ -26,6 +26,7 @@ from pilotage.app.tasks.metrics import TaskMetrics
 from pilotage.app.tasks.settings import ServeSettings
 from pilotage.app.tasks.start import Place
 from pilotage.app.tasks.strategies import Strategies, is_strategy_file
+from pilotage.engine.routing.guard import BreakerSettings
 from pilotage.engine.taskqueue.machine import Limits
 from pilotage.model.errors import InvalidInput
 from pilotage.service.commands import ServiceSettings
@@ -67,6 +68,12 @@ class Serve:
             user_file=user_file,
             order=settings.order,
             theta=settings.theta,
+            breakers=BreakerSettings(
+                settings.breaker_failures,
+                settings.breaker_pause_s,
+                settings.breaker_longest_pause_s,
+                settings.warm_up_s,
+            ),
         )
         self._strategy = self._strategies.names[-1] if user_file else settings.strategy
         self._strategies.make(self._strategy, settings.predict_mode)  # a bad setting is told before anything starts
@@ -194,6 +201,7 @@ def _service_settings(settings: ServeSettings, strategy: str) -> ServiceSettings
     return ServiceSettings(
         strategy=strategy,
         predict_mode=settings.predict_mode,
+        admit_odds=settings.admit_odds,
         waiting_limit=settings.waiting_limit,
         limits=Limits(attempts=settings.attempts, run_s=settings.run_limit_s),
         fleet=FleetSettings(settings.probe_every_s, settings.lost_after_s, settings.forget_after_s),

@@ -24,6 +24,17 @@ class ServeSettings(BaseModel):
         "default"
     )
     prediction_file: Annotated[str, Field(description="lookup table (JSON) for predict_mode lookup_table")] = ""
+    admit_odds: Annotated[
+        float, Field(ge=0, le=1, description="a task whose odds to start by its deadline are less is refused; 0: none")
+    ] = 0.0
+    breaker_failures: Annotated[
+        int, Field(ge=0, le=1000, description="failures in a row that keep tasks from an instance; 0: never")
+    ] = 3
+    breaker_pause_s: Annotated[float, Field(gt=0, le=3600, description="for how long; twice as long each time")] = 1.0
+    breaker_longest_pause_s: Annotated[float, Field(gt=0, le=86_400, description="and at most so long")] = 60.0
+    warm_up_s: Annotated[
+        float, Field(ge=0, le=3600, description="an instance that is new or back has all its slots after so long")
+    ] = 0.0
     seed: Annotated[int, Field(ge=0, le=2**63, description="of every random choice")] = 0
     client_tokens: Annotated[SecretStr, Field(description="who may submit and ask, separated by commas")] = SecretStr(
         ""

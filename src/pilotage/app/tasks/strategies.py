@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from pilotage.app.policy_files import is_policy_file, run_file, split_object
+from pilotage.engine.routing.guard import BreakerSettings, Guarded
 from pilotage.engine.routing.late_binding import LateBinding
 from pilotage.engine.routing.orders import THETA, Order
 from pilotage.engine.taskqueue.choosers import CHOOSERS, check_name
@@ -42,10 +43,12 @@ class Strategies:
         user_file: str = "",
         order: Order = "priority",
         theta: float = THETA,
+        breakers: BreakerSettings | None = None,
     ) -> None:
         self._seed = seed
         self._order: Order = order
         self._theta = theta
+        self._breakers = breakers
         self._memory = Remembered()
         self._table = Table(_read(table_file), table_file) if table_file else None
         learned = OnlinePredictor()
@@ -54,8 +57,11 @@ class Strategies:
         self._user_name = _user_object(user_file).name if user_file else ""
         self.names: Sequence[str] = [LateBinding.name, *CHOOSERS, *([self._user_name] if user_file else [])]
 
-    def make(self, name: str, predict_mode: str) -> Strategy:
-        """A fresh strategy."""
+    def make(self, name: str, predict_mode: str) -> Guarded:
+        """A fresh strategy, behind circuit breakers."""
+        return Guarded(self._make(name, predict_mode), self._breakers)
+
+    def _make(self, name: str, predict_mode: str) -> Strategy:
         self.check_mode(predict_mode)
         check_name(name, self.names)
         table = [self._table] if self._table and predict_mode == TABLE_MODE else []

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from itertools import count
 from math import inf, sqrt
+from statistics import NormalDist
 
 from pilotage.engine.routing.orders import THETA, Order, queue_key
 from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, outlook, plan
@@ -198,7 +199,11 @@ class LateBinding:
         return max(0.0, min(free_s) - now), error_s
 
     def odds(self, task: RoutedTask, now: float) -> float:
-        """Return the probability that a task that is not submitted yet is done by its deadline; 1 without one."""
+        """Return the probability that a task submitted now starts by its deadline; 1 without one.
+
+        The start is taken to be normal around the plan's: as uncertain as the run times of the tasks before it on a
+        slot.
+        """
         if task.deadline_s is None:
             return 1.0
         queue = self._queues.get(task.model)
@@ -213,9 +218,13 @@ class LateBinding:
         ahead = bisect_left(queue.keys, (first, second, next(self._numbers), task.id))
         mine = [each.mean_s for each in run_times]
         start = outlook([*run_s[:ahead], mine], lanes, self._weight)[-1]
-        row = rows[start.row]
-        factor = self._forecaster.factors.get(row.instance.id, 1.0)
-        return run_times[row.column].within((task.deadline_s - start.start_s) / factor)
+        slack_s = task.deadline_s - start.start_s
+        slots = sum(len(lane.slots) for lane in lanes)
+        before = (ahead + sum(len(row.tasks) for row in rows)) / slots
+        spread_s = run_times[rows[start.row].column].std_s * sqrt(before)
+        if spread_s <= 0 or start.start_s <= now:
+            return float(slack_s >= 0)
+        return NormalDist().cdf(slack_s / spread_s)
 
     def _plan(self, queue: _Queue, now: float) -> list[Assignment]:
         """Plan a short window, and a longer one only where slots are left free by the short one.

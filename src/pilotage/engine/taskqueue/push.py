@@ -125,3 +125,7 @@ class Push:
         """What the books say of the instance."""
         backlog = self._backlogs.get(instance_id)
         return (backlog.expected_s(now), backlog.error_s()) if backlog else (0.0, 0.0)
+
+    def odds(self, task: RoutedTask, now: float) -> float:
+        """1: a task that is bound at submit is not refused."""
+        return 1.0

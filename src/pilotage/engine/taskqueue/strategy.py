@@ -70,3 +70,6 @@ class Strategy(Protocol):
 
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """How long a task sent there now would wait: expectation and standard deviation, seconds."""
+
+    def odds(self, task: RoutedTask, now: float) -> float:
+        """The probability that a task submitted now starts by its deadline; 1 where that can not be said."""

@@ -22,16 +22,12 @@ _POOLS: dict[str, tuple[str, ...]] = {"het8": _HET8, "equal8": ("medium",) * 8}
 
 
 class Server(Struct, frozen=True):
-    """A simulated instance: ``slots`` requests at once without slowing each other; ``platform`` names its speed."""
+    """A simulated instance: ``slots`` requests at once without slowing each other. Equal ``platform``, equal speed."""
 
     name: str
     platform: str
-    slots: int = 1
-
-    @property
-    def speed(self) -> TokenSpeed:
-        """Its speed when nothing is wrong with it."""
-        return SPEEDS[self.platform]
+    slots: int
+    speed: TokenSpeed
 
 
 def to_pool(text: str) -> tuple[Server, ...]:
@@ -52,7 +48,7 @@ def to_pool(text: str) -> tuple[Server, ...]:
     for platform in platforms:
         number = seen.get(platform, 0)
         seen[platform] = number + 1
-        servers.append(Server(f"{platform}{number}", platform, slots))
+        servers.append(Server(f"{platform}{number}", platform, slots, SPEEDS[platform]))
     return tuple(servers)
 
 

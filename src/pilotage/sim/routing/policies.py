@@ -18,7 +18,7 @@ from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import Prediction
 from pilotage.sim.routing import baselines
 from pilotage.sim.routing.faults import Fault, Stale
-from pilotage.sim.routing.instances import SPEEDS, Server
+from pilotage.sim.routing.instances import Server
 from pilotage.sim.routing.workload import Split, Workload, run_times
 
 Knowledge = Literal["bins", "permuted", "online", "oracle"]
@@ -53,7 +53,7 @@ class Setting(Struct, frozen=True):
             return _Oracle()
         if self.knowledge == "online":
             return OnlinePredictor()
-        return TokenPredictor(SPEEDS, self.split.outputs)
+        return TokenPredictor({server.platform: server.speed for server in self.pool}, self.split.outputs)
 
     def metadata(self) -> list[Mapping[str, Any]]:
         """What each task says of itself."""
