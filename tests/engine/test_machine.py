@@ -13,7 +13,7 @@ from pilotage import Policy, filters, scorers
 from pilotage.engine.kinds import Kinds
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.policies import named
-from pilotage.model.effects import Bind
+from pilotage.model.effects import Bind, Nominated
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
         some_bind = True
         while some_bind:
             self.world.now += 1000.0
-            some_bind = any(isinstance(effect, Bind) for effect in self.world.decide())
+            some_bind = any(isinstance(effect, Bind | Nominated) for effect in self.world.decide())
         assert all(entry.place in ("unschedulable", "gated") for entry in self.world.waiting.values())
 
     @rule(workload=workloads())

@@ -3,7 +3,7 @@
 import pytest
 
 from pilotage.engine.engine import Engine
-from pilotage.engine.state import Placement
+from pilotage.engine.placement import Placement
 from pilotage.engine.validate import Broken, validate
 from pilotage.kernel.policies import named
 from pilotage.model.events import NodeAdded, NodeRemoved, TaskSubmitted

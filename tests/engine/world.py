@@ -3,16 +3,18 @@
 The reference of the waiting room is here: plain lists and a sort at every pop. `World.check` compares everything.
 """
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 from pilotage.engine.engine import Engine
 from pilotage.engine.validate import validate
 from pilotage.kernel.policy import Policy
-from pilotage.model.effects import Bind, Displaced, Effect, Reject
+from pilotage.model.effects import Bind, Displaced, Effect, Evict, Nominated, Reject
 from pilotage.model.events import (
     BindConfirmed,
     BindFailed,
     Event,
+    EvictFailed,
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
@@ -26,6 +28,7 @@ from pilotage.model.events import (
 )
 from pilotage.model.node import Node
 from pilotage.model.task import Task
+from tests.engine.preemption_reference import Claim, kept_for_others, search
 from tests.engine.queue_reference import Queues
 from tests.kernel.reference import Cluster, Place, Rules, decide
 
@@ -40,6 +43,7 @@ CURES = {
     "ports": {"task left"},
     "capacity": {"capacity", "task left"},
     "gpu-fit": {"capacity", "task left"},
+    "kept": {"task left"},
 }
 ANYTHING = {"node added", "capacity", "labels", "taints", "cordon", "task left", "task came", "workload"}
 """What may cure a user's filter that does not look at the clock."""
@@ -63,6 +67,12 @@ class World:
 
     def __init__(self, policy: Policy, rules: Rules, seed: int = 0, **options: object) -> None:
         self.engine = Engine(policy, seed=seed, **options)
+        self.claims: dict[str, Claim] = {}
+        self.going: set[str] = set()
+        self.placed: dict[str, int] = {}
+        self.first: list[str] = []
+        if policy.preempt:
+            rules = replace(rules, filters={**rules.filters, "kept": self._kept})
         self.rules = rules
         self.cluster = Cluster(seed=seed)
         self.where: dict[str, str] = {}
@@ -133,6 +143,12 @@ class World:
             case QueueRemoved(name=name):
                 del self.queues.declared[name]
                 self.fallen |= {"", *self.queues.declared}
+            case EvictFailed(task_id=task_id):
+                self.going.discard(task_id)
+                for claimant in [t for t, claim in self.claims.items() if task_id in claim.waits_for]:
+                    self._give_up(claimant)
+        if self.claims:
+            self._follow_claims(event)
         self._let_go()
 
     # -- decisions -----------------------------------------------------------------------------------------------
@@ -149,8 +165,13 @@ class World:
         lost, decided = effects[: len(self.displaced)], effects[len(self.displaced) :]
         assert [(e.task_id, e.node) for e in lost if isinstance(e, Displaced)] == self.displaced
         self.displaced = []
-        for effect in decided:
+        left = deque(decided)
+        while left:
+            effect = left.popleft()
             self._expect(effect)
+            if isinstance(effect, Reject) and self.engine.policy.preempt and self.engine.retry:
+                self._expect_room(self.waiting[effect.task_id], left)
+        decided = [effect for effect in decided if isinstance(effect, Bind | Reject)]
         done = not any(entry.place == "active" for entry in self.waiting.values())
         assert done or len(decided) == budget
         return effects
@@ -162,8 +183,12 @@ class World:
         for place in self.cluster.places.values():
             for resource, amount in place.node.capacity.items():
                 capacity[resource] = capacity.get(resource, 0) + amount
+        hurried = [t for t in self.first if t in self.waiting and self.waiting[t].place == "active"]
         leaf = self.queues.pick({entry.task.queue for entry in active}, self._running, capacity)
         entry = _first([entry for entry in active if entry.task.queue == leaf])
+        if hurried:
+            entry = self.waiting[hurried[0]]
+            self.first = [t for t in self.first if t != hurried[0]]
         task = entry.task
         over = self.queues.over_limit(task, self._running)
         if over is not None:
@@ -198,6 +223,7 @@ class World:
             self.attempts[task.id] = entry.attempts
         self._put(task, effect.node, effect.gpus, bound=False)
         self._wake({"task came"})
+        self._drop(task.id)
 
     def _expect_held(self, effect: Effect, entry: Entry, queue: str, resource: str) -> None:
         self._decided += 1
@@ -207,6 +233,64 @@ class World:
         assert effect.decision.rejections == (why,)
         entry.place, entry.cures = "unschedulable", {"queue"}
         self.queues.blocker[_group(entry.task)] = queue
+
+    # -- preemption ----------------------------------------------------------------------------------------------
+
+    def _kept(self, task: Task, place: Place) -> list[str]:
+        return kept_for_others(task, place, [c for c in self.claims.values() if c.node == place.node.name])
+
+    def _expect_room(self, entry: Entry, left: deque[Effect]) -> None:
+        """After a rejection: who has to go, if that helps."""
+        task = entry.task
+        claim = self.claims.get(task.id)
+        if claim is not None and claim.waits_for:
+            return
+        self._drop(task.id)
+        if entry.cures == {"queue"}:
+            return
+        found = search(self.rules, task, self.cluster, self.tasks, self.placed, self.going)
+        if found is None:
+            return
+        for other in [t for t, c in self.claims.items() if c.node == found.node and c.task.priority < task.priority]:
+            self._give_up(other)
+        leaving = (*found.victims, *found.going)
+        assert left, f"{task.id} finds room on {found}"
+        nominated = left.popleft()
+        assert nominated == Nominated(task.id, found.node, leaving), f"{nominated} but {found}"
+        for victim in found.victims:
+            assert left.popleft() == Evict(victim, found.node, task.id, "preempted")
+        self.going |= set(found.victims)
+        self.claims[task.id] = Claim(task, found.node, found.gpus, set(leaving))
+
+    def _drop(self, task_id: str) -> None:
+        if self.claims.pop(task_id, None) is not None:
+            self._wake({"task left"})
+
+    def _give_up(self, task_id: str) -> None:
+        self._drop(task_id)
+        if self.waiting[task_id].place == "unschedulable":
+            self._rouse(self.waiting[task_id])
+
+    def _follow_claims(self, event: Event) -> None:
+        match event:
+            case TaskFinished(task_id=task_id):
+                self._drop(task_id)
+                self._gone(task_id)
+            case TaskPlaced(task=task):
+                self._drop(task.id)
+            case BindFailed(task_id=task_id):
+                self._gone(task_id)
+            case NodeRemoved(name=name):
+                for claimant in [t for t, claim in self.claims.items() if claim.node == name]:
+                    self._give_up(claimant)
+
+    def _gone(self, task_id: str) -> None:
+        for claimant, claim in self.claims.items():
+            if task_id in claim.waits_for:
+                claim.waits_for.discard(task_id)
+                if not claim.waits_for:
+                    self.waiting[claimant].place = "active"
+                    self.first.append(claimant)
 
     # -- queues --------------------------------------------------------------------------------------------------
 
@@ -256,6 +340,10 @@ class World:
         assert room.next_release_s == min((e.due for e in self.waiting.values() if e.place == "backoff"), default=None)
         assert self.waiting.keys() | self.where.keys() | self.over == self.tasks.keys()
         assert not self.waiting.keys() & self.where.keys()
+        if self.engine.claims is not None:
+            stakes = {t: (s.node, s.claim.gpus, set(s.waits_for)) for t, s in self.engine.claims.stakes.items()}
+            assert stakes == {t: (c.node, c.gpus, c.waits_for) for t, c in self.claims.items()}
+            assert {t for t, p in state.placements.items() if p.going} == self.going
         for entry in self.waiting.values():
             if entry in self._held:
                 free = self.queues.over_limit(entry.task, self._running) is None
@@ -275,6 +363,7 @@ class World:
         """A task that lost its place: at once, or after its backoff if its bind failed."""
         task = self.tasks[task_id]
         del self.where[task_id]
+        self.going.discard(task_id)
         self.fallen |= {*self.queues.path(task.queue)}
         self.bound.discard(task_id)
         self.attempts.pop(task_id, None)
@@ -296,6 +385,7 @@ class World:
 
     def _put(self, task: Task, node: str, gpus: tuple[int, ...], *, bound: bool) -> None:
         self.where[task.id] = node
+        self.placed[task.id] = max(self.placed.values(), default=0) + 1
         self.cluster.places[node].tasks[task.id] = (task.spec, gpus)
         if bound:
             self.bound.add(task.id)
@@ -303,6 +393,7 @@ class World:
     def _take(self, task_id: str) -> None:
         self.fallen |= {*self.queues.path(self.tasks[task_id].queue)}
         del self.cluster.places[self.where.pop(task_id)].tasks[task_id]
+        self.going.discard(task_id)
         self.bound.discard(task_id)
         self.attempts.pop(task_id, None)
 

@@ -9,20 +9,24 @@ from typing import Any
 
 from msgspec import Struct
 
+from pilotage.engine.claims import Claims, StakeCheckpoint
 from pilotage.engine.cycle import Cycle
 from pilotage.engine.kinds import Kinds
 from pilotage.engine.mix import MixCheckpoint, MixLearner
+from pilotage.engine.preemption import Preemption
 from pilotage.engine.state import State, StateCheckpoint
 from pilotage.engine.story import Story
+from pilotage.engine.task_table import TaskTable
 from pilotage.engine.waiting import Backoff, RoomCheckpoint, Waiting, WaitingRoom
 from pilotage.kernel.policy import Policy
-from pilotage.model.effects import Bind, Displaced, Effect, Reject
+from pilotage.model.effects import Bind, Displaced, Effect, Evict, Nominated, Reject
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
     BindFailed,
     Cure,
     Event,
+    EvictFailed,
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
@@ -55,6 +59,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     mix: MixCheckpoint | None
     room: RoomCheckpoint
     state: StateCheckpoint
+    claims: tuple[StakeCheckpoint, ...] = ()
 
 
 class Engine:
@@ -77,9 +82,12 @@ class Engine:
         self.seed = seed
         self.retry = retry
         scorers = tuple(scorer for scorer, _ in policy.scorers)
-        self.state = State((*policy.filters, *scorers))
+        table = TaskTable() if policy.preempt else None
+        self.state = State((*policy.filters, *scorers), table)
         self.room = WaitingRoom(policy.order, backoff or Backoff(), self.state.queues)
         self.kinds = Kinds(policy, self.state.columns, cache_bytes)
+        self.preemption = None if table is None else Preemption(policy, self.state, table, seed)
+        self.claims = None if table is None else Claims(self.state, table, self.room)
         self.cycle = Cycle(policy, self.state, self.kinds, seed)
         self.story = Story()
         self._plugins = (*policy.filters, *scorers, policy.devices)
@@ -103,6 +111,7 @@ class Engine:
             WorkloadExpected: self._workload_expected,
             QueueDeclared: self._queue_declared,
             QueueRemoved: self._queue_removed,
+            EvictFailed: self._evict_failed,
         }
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -110,6 +119,8 @@ class Engine:
     def apply(self, event: Event, now: float = 0.0) -> None:
         """Take note of what happened. Raises `InvalidInput`, with nothing changed, for what can not be."""
         self._handlers[type(event)](event, now)
+        if self.claims is not None and self.claims.stakes:
+            self.claims.follow(event, now)
         if self.state.queues.fallen:
             self.room.queues_moved(now)
 
@@ -218,6 +229,13 @@ class Engine:
         self._tell(now, event.name, "queue removed")
         self.room.queues_arranged(now)
 
+    def _evict_failed(self, event: EvictFailed, now: float) -> None:
+        placement = self.state.placements.get(event.task_id)
+        if self.claims is None or placement is None or not placement.going:
+            raise InvalidInput("task_id", f"task {event.task_id!r} was not to be evicted")
+        self._tell(now, event.task_id, "stays", event.reason)
+        self.claims.stays(placement, now)
+
     # -- decisions -----------------------------------------------------------------------------------------------
 
     def decide(self, now: float = 0.0, budget: int | None = None) -> list[Effect]:
@@ -253,11 +271,31 @@ class Engine:
             self._effects.append(Bind(task.id, decision.node, decision.gpus, decision))
             self._tell(now, task.id, "assumed", decision.node)
             self.room.cured(Cure.TASK_CAME, now)
+            if self.claims is not None:
+                self.claims.drop(task.id, now)
             return
         self._effects.append(Reject(task.id, not self.retry, decision))
         self._tell(now, task.id, "rejected" if self.retry else "dropped", decision.rejections)
         if self.retry:
             self.room.reject(waiting, cures, now)
+            self._make_room(task, cures, now)
+
+    def _make_room(self, task: Task, cures: Cure, now: float) -> None:
+        """Look for less important tasks that could leave for ``task``, which has just been rejected."""
+        if self.claims is None or self.preemption is None or self.claims.waits(task.id):
+            return
+        self.claims.drop(task.id, now)
+        room = None if cures == Cure.QUEUE else self.preemption.search(task, now)
+        if room is None:
+            return
+        node = self.state.columns.names[room.row]
+        self.claims.stake(task, room, now)
+        leaving = tuple(placement.task.id for placement in (*room.victims, *room.going))
+        self._effects.append(Nominated(task.id, node, leaving))
+        self._tell(now, task.id, "nominated", node)
+        for victim in room.victims:
+            self._effects.append(Evict(victim.task.id, node, task.id, "preempted"))
+            self._tell(now, victim.task.id, "evicted", f"for {task.id}")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -271,6 +309,7 @@ class Engine:
             mix=None if self._mix is None else self._mix.checkpoint(),
             room=self.room.checkpoint(),
             state=self.state.checkpoint(),
+            claims=() if self.claims is None else self.claims.checkpoint(),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -285,6 +324,8 @@ class Engine:
             self._mix = None
         self.state.restore(checkpoint.state)
         self.room.restore(checkpoint.room)
+        if self.claims is not None:
+            self.claims.restore(checkpoint.claims)
 
     def _displace(self, task_id: str, node: str, reason: str, now: float) -> None:
         self._effects.append(Displaced(task_id, node, reason))

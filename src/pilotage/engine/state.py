@@ -17,8 +17,10 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from pilotage.engine.change_log import ChangeLog
+from pilotage.engine.placement import Placement
 from pilotage.engine.queues import QueueCheckpoint, QueueTree
 from pilotage.engine.rotation import Rotation, RotationCheckpoint
+from pilotage.engine.task_table import TaskTable
 from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import ColumnCodes, Columns
 from pilotage.kernel.plugin import Group, Plugin
@@ -35,16 +37,6 @@ _NODE = (Group.AMOUNTS, Group.DEVICES, Group.NODE, Group.PORTS)
 
 _DEMANDS_KEPT = 65_536
 """Specs whose demand vector is remembered; a stream of ever new specs must not fill the memory."""
-
-
-class Placement(Struct):
-    """A task on a node: the row, the GPUs it holds, whether the outside has confirmed it, and the order of placing."""
-
-    task: Task
-    row: int
-    gpus: tuple[int, ...]
-    bound: bool
-    seq: int
 
 
 class StateCheckpoint(Struct, frozen=True, kw_only=True):
@@ -74,10 +66,12 @@ class Overcommitted(Exception):  # noqa: N818 - reads as a statement
 class State:
     """Columns, placements, free rows, change log and journal of one cluster."""
 
-    def __init__(self, plugins: tuple[Plugin, ...] = ()) -> None:
+    def __init__(self, plugins: tuple[Plugin, ...] = (), table: TaskTable | None = None) -> None:
         self.columns = Columns()
         self.log = ChangeLog()
         self.queues = QueueTree()
+        self.table = table
+        """The tasks on nodes as columns, where somebody searches them."""
         self.nodes: dict[str, Node] = {}
         self.placements: dict[str, Placement] = {}
         self.tasks_on: list[dict[str, None]] = []
@@ -268,6 +262,11 @@ class State:
             del self.tasks_on[row][task.id]
         if self.queues.declared:
             self.queues.count(task, sign)
+        if self.table is not None:
+            if sign > 0:
+                self.table.add(placement, self.demand_of(task.spec))
+            else:
+                self.table.drop(placement)
         groups = _WITH_GPUS if gpus else _AMOUNTS
         self.log.append(row, (*groups, Group.PORTS) if task.spec.ports else groups)
         if self._journal is not None:

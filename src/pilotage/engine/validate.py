@@ -22,7 +22,7 @@ def validate(engine: Engine) -> None:
     """Raise `Broken` unless every invariant holds: amounts, GPUs, ports, counters, places, nodes, queues, room."""
     state = engine.state
     problems = [*_amounts(state), *_counters(state), *_neighbours(state), *_places(state), *_nodes(state)]
-    problems += [*_queues(engine), *_waiting(engine)]
+    problems += [*_queues(engine), *_claims(engine), *_waiting(engine)]
     if problems:
         key, text = problems[0]
         story = "\n  ".join(str(line) for line in engine.story.of(key))
@@ -174,6 +174,35 @@ def _queues(engine: Engine) -> list[Problem]:
         held = waiting.place == "unschedulable" and waiting.cures == Cure.QUEUE
         if held and group not in going_on and tree.over_limit(*group) is None:
             problems.append((waiting.task.id, f"task {waiting.task.id!r} is held back though its queue has room"))
+    return problems
+
+
+def _claims(engine: Engine) -> list[Problem]:
+    """Whoever has a claim waits, for tasks that were told to leave its node; columns and table know the same."""
+    state, problems = engine.state, []
+    if engine.claims is None or state.table is None:
+        return []
+    for task_id, stake in engine.claims.stakes.items():
+        if task_id not in engine.room:
+            problems.append((task_id, f"task {task_id!r} has a claim and does not wait"))
+        if state.columns.names[stake.row] != stake.node or stake.claim not in state.columns.claims.get(stake.row, ()):
+            problems.append((task_id, f"the claim of task {task_id!r} on {stake.node!r} is not in the columns"))
+        for gone in stake.waits_for:
+            victim = state.placements.get(gone)
+            if victim is None or victim.row != stake.row or not victim.going:
+                problems.append((task_id, f"task {task_id!r} waits for {gone!r}, which is not leaving {stake.node!r}"))
+    if sum(map(len, state.columns.claims.values())) != len(engine.claims.stakes):
+        problems.append(("claims", "columns and stakes differ in number"))
+    for placement in state.placements.values():
+        slot, table = placement.slot, state.table
+        kept = (table.row[slot], table.priority[slot], table.seq[slot], table.going[slot], table.gpus[slot])
+        meant = (placement.row, placement.task.priority, placement.seq, placement.going, bool(placement.gpus))
+        demand = state.columns.demand_vector(placement.task.spec)
+        same = np.array_equal(np.trim_zeros(table.demand[:, slot], "b"), np.trim_zeros(demand, "b"))
+        if table.placements[slot] is not placement or kept != meant or not same:
+            problems.append((placement.task.id, f"task {placement.task.id!r}: its slot says {kept}, it is {meant}"))
+    if sum(placement is not None for placement in state.table.placements) != len(state.placements):
+        problems.append(("table", "tasks placed and slots taken differ in number"))
     return problems
 
 

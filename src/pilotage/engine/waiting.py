@@ -14,6 +14,7 @@ exactly one place; it leaves the room only by `pop` or `discard`.
 The order has two levels: the tree of queues says which leaf goes next, the leaf's heap which of its tasks.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Any, Literal
@@ -58,10 +59,11 @@ class WaitingCheckpoint(Struct, frozen=True):
 
 
 class RoomCheckpoint(Struct, frozen=True):
-    """Everybody in the room, and how many came so far."""
+    """Everybody in the room, how many came so far, and who goes before all others, in that order."""
 
     tasks: tuple[WaitingCheckpoint, ...]
     submitted: int
+    hurried: tuple[str, ...] = ()
 
 
 class Backoff(Struct, frozen=True):
@@ -92,6 +94,8 @@ class WaitingRoom:
         self._ready: dict[str, int] = {}
         """By queue, the number of active tasks in its subtree, if there are queues."""
         self._held = Held(queues)
+        self._hurried: deque[tuple[Any, int, int, str]] = deque()
+        """Entries of active tasks that go before all others."""
         self._sitting_out: list[tuple[float, int, int, str]] = []
         self._asleep: dict[Cure, dict[str, None]] = {}
         self._submitted = 0
@@ -138,13 +142,36 @@ class WaitingRoom:
 
     def pop(self) -> Waiting:
         """Take out the active task that is first in the order of the queue (equal keys: submitted first)."""
+        while self._hurried:
+            entry = self._hurried.popleft()
+            if self._current(entry, "active"):
+                return self._taken(entry[3])
         heap = self._active[pick_queue(self._queues, self._ready) if self._queues.declared else NO_QUEUE]
         while True:
             entry = heappop(heap)
             if self._current(entry, "active"):
-                waiting = self._tasks.pop(entry[3])
-                self._left_active(waiting)
-                return waiting
+                return self._taken(entry[3])
+
+    def _taken(self, task_id: str) -> Waiting:
+        waiting = self._tasks.pop(task_id)
+        self._left_active(waiting)
+        return waiting
+
+    def hurry(self, task_id: str) -> None:
+        """Let a waiting task be popped next, after those that were hurried before it; not if it is gated."""
+        waiting = self._tasks[task_id]
+        if waiting.place in ("backoff", "unschedulable"):
+            self._leave(waiting)
+            self._hurried.append(self._activate(waiting))
+        elif waiting.place == "active":
+            self._hurried.append((waiting.key, waiting.seq, waiting.ticket, task_id))
+
+    def wake(self, task_id: str, now: float) -> None:
+        """Wake a task if it sleeps; it sits out the rest of its backoff."""
+        waiting = self._tasks[task_id]
+        if waiting.place == "unschedulable":
+            self._leave(waiting)
+            self._wake(waiting, now)
 
     def put_back(self, waiting: Waiting) -> None:
         """Return a popped task to the place it was popped from, as if it had never left."""
@@ -230,7 +257,8 @@ class WaitingRoom:
             )
             for w in self
         )
-        return RoomCheckpoint(tasks, self._submitted)
+        hurried = [entry[3] for entry in self._hurried if self._current(entry, "active")]
+        return RoomCheckpoint(tasks, self._submitted, tuple(dict.fromkeys(hurried)))
 
     def restore(self, checkpoint: RoomCheckpoint) -> None:
         """Fill this room, which must be new, from a checkpoint; the queues are there already."""
@@ -248,6 +276,8 @@ class WaitingRoom:
                 self._held.restore(key, was.seq, was.task, was.held_by)
             elif was.place == "unschedulable":
                 self._asleep.setdefault(cures, {})[was.task.id] = None
+        for task_id in checkpoint.hurried:
+            self.hurry(task_id)
 
     def _wake(self, waiting: Waiting, now: float) -> None:
         if not waiting.attempts or self._due(waiting) <= now:
@@ -262,12 +292,13 @@ class WaitingRoom:
         self._move(waiting, "backoff")
         heappush(self._sitting_out, (self._due(waiting), waiting.seq, waiting.ticket, waiting.task.id))
 
-    def _activate(self, waiting: Waiting) -> None:
+    def _activate(self, waiting: Waiting) -> tuple[Any, int, int, str]:
         self._move(waiting, "active")
         self._active_count += 1
         self._count_ready(waiting, 1)
         entry = (waiting.key, waiting.seq, waiting.ticket, waiting.task.id)
         heappush(self._active.setdefault(waiting.task.queue, []), entry)
+        return entry
 
     def _left_active(self, waiting: Waiting) -> None:
         self._active_count -= 1

@@ -6,7 +6,8 @@ meaning of a change belong to the engine; here are only the numbers.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from copy import copy
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -26,6 +27,15 @@ ABSENT = 0
 """Code of a label that a node does not have."""
 
 _PER_RESOURCE = ("capacity", "used", "float_capacity", "float_used")
+
+
+class Claim(NamedTuple):
+    """A task that made room on a node, what it will take there, and the GPUs that it means to have."""
+
+    task_id: str
+    priority: int
+    spec: TaskSpec
+    gpus: tuple[int, ...]
 
 
 class Codes(Generic[T]):
@@ -94,6 +104,8 @@ class Columns:
         self.images = Images()
         self.ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
         self.workload: Workload | None = None
+        self.claims: dict[int, tuple[Claim, ...]] = {}
+        """By row, who made room there and has not come yet."""
         self._read_row = -1
         self._read: tuple[list[int], list[int]] = ([], [])
         self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
@@ -188,6 +200,11 @@ class Columns:
         self.float_used[:, row] = self.used[:, row]
         for gpu in gpus:
             self.gpu_free[gpu, row] -= sign * spec.gpu_share
+        if self.counters or spec.ports:
+            self.add_uncounted(row, spec, sign)
+
+    def add_uncounted(self, row: int, spec: TaskSpec, sign: int) -> None:
+        """The part of `add_task` that is no amount: counters and ports."""
         for name, key_of in self.counters.items():
             self._count(name, key_of(spec), row, sign)
         for port in spec.ports:
@@ -208,6 +225,30 @@ class Columns:
             self._read_row = row
             self._read = self.used[:, row].tolist(), self.capacity[:, row].tolist()
         return self._read
+
+    def scratch(self) -> "Columns":
+        """Return columns of which all that tasks change is a copy: for trying out what is not to be."""
+        other = self.scratch_amounts()
+        other.float_used = self.float_used.copy()
+        other.ports = {
+            port: {row: dict(addresses) for row, addresses in users.items()} for port, users in self.ports.items()
+        }
+        other._counts = {
+            name: {key: vector.copy() for key, vector in vectors.items()} for name, vectors in self._counts.items()
+        }
+        return other
+
+    def scratch_amounts(self) -> "Columns":
+        """The same where nothing but amounts and GPU shares will change: no task may be added to the result."""
+        other = copy(self)
+        other.used, other.gpu_free = self.used.copy(), self.gpu_free.copy()
+        other.float_used = np.zeros((0, 0))
+        other.forget_row()
+        return other
+
+    def forget_row(self) -> None:
+        """Somebody wrote amounts directly: what was read of a row is old."""
+        self._read_row = -1
 
     # -- counters ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """A policy: which plugins decide, in which order and with what weight. The same object drives every face."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from pilotage.kernel.functions import code_digest, located
 from pilotage.kernel.plugin import LARGEST_WEIGHT, DeviceRule, Filter, Scorer
 from pilotage.kernel.plugins.capacity import Capacity
 from pilotage.kernel.plugins.gpu_fit import GpuFit
+from pilotage.kernel.plugins.kept import KeptForOthers
 from pilotage.kernel.sampling import Sampling
 from pilotage.kernel.ties import TIES, Tie
 from pilotage.model.errors import InvalidInput
@@ -32,8 +34,8 @@ class Policy:
     ``heap`` (kube-scheduler 1.35) or ``seeded-random``. ``order`` gives a task's place in the queue (smaller is
     earlier, equal keys by submission). With ``sampling`` not all nodes are looked at, and their fixed order is that of
     the visit. ``mix`` says where plugins that look at the mix of tasks have it from: ``told`` by `WorkloadExpected`
-    (and learned from what arrives as long as nobody tells), or always ``learned``. Raises `InvalidInput` naming what
-    can not be used.
+    (and learned from what arrives as long as nobody tells), or always ``learned``. With ``preempt`` a task that no
+    node takes may drive out tasks of lower priority. Raises `InvalidInput` naming what can not be used.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Policy:
         devices: DeviceRule | None = None,
         mix: Mix = "told",
         sampling: Sampling | None = None,
+        preempt: bool = False,
         name: str = "",
     ) -> None:
         for i, item in enumerate(filters):
@@ -71,6 +74,9 @@ class Policy:
         self.devices = devices or tightest
         self.mix: Mix = mix
         self.sampling = sampling
+        self.preempt = preempt
+        if preempt:
+            self.filters = (*self.filters, KeptForOthers())
         self.name = name or "policy"
 
     def __repr__(self) -> str:
@@ -80,7 +86,16 @@ class Policy:
         rest += ", mix=learned" if self.mix == "learned" else ""
         if self.sampling is not None:
             rest += f", {self.sampling!r}"
+        rest += ", preempt" if self.preempt else ""
         return f"Policy(filters=[{filters}], scorers=[{scorers}], {rest})"
+
+    def preempting(self) -> "Policy":
+        """Return this policy with preemption."""
+        if self.preempt:
+            return self
+        other = copy(self)
+        other.preempt, other.filters = True, (*self.filters, KeptForOthers())
+        return other
 
     @property
     def digest(self) -> str:

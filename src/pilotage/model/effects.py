@@ -49,4 +49,21 @@ class Displaced(Struct, frozen=True, tag=True, gc=False):
     reason: str
 
 
-Effect = Bind | Reject | Displaced
+class Nominated(Struct, frozen=True, tag=True, gc=False):
+    """The place of the task on the node is kept for it until the tasks it waits for are gone; then it is decided."""
+
+    task_id: str
+    node: str
+    waits_for: tuple[str, ...]
+
+
+class Evict(Struct, frozen=True, tag=True, gc=False):
+    """Stop the task on the node: task ``by`` needs the room. It counts until it is reported finished."""
+
+    task_id: str
+    node: str
+    by: str
+    reason: str
+
+
+Effect = Bind | Reject | Displaced | Nominated | Evict

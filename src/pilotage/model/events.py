@@ -90,6 +90,13 @@ class BindFailed(Struct, frozen=True, tag=True):
     reason: str
 
 
+class EvictFailed(Struct, frozen=True, tag=True):
+    """The outside could not stop a task that was to be evicted: it stays, and whoever waits for it looks anew."""
+
+    task_id: str
+    reason: str
+
+
 class WorkloadExpected(Struct, frozen=True, tag=True):
     """The mix of tasks to prepare for (fragmentation-aware policies read it)."""
 
@@ -118,6 +125,7 @@ Event = (
     | TaskFinished
     | BindConfirmed
     | BindFailed
+    | EvictFailed
     | WorkloadExpected
     | QueueDeclared
     | QueueRemoved
