@@ -72,7 +72,8 @@ class World:
         self.placed: dict[str, int] = {}
         self.first: list[str] = []
         if policy.preempt:
-            rules = replace(rules, filters={**rules.filters, "kept": self._kept})
+            before = {name: rule for name, rule in rules.filters.items() if name not in rules.timed}
+            rules = replace(rules, filters={**before, "kept": self._kept, **rules.filters})
         self.rules = rules
         self.cluster = Cluster(seed=seed)
         self.where: dict[str, str] = {}

@@ -19,10 +19,11 @@ def zone_of(labels: Mapping[str, str]) -> tuple[str, str]:
 
 
 class RotationCheckpoint(Struct, frozen=True):
-    """Where the next visit starts, and the rows of each zone, in the order of their arrival."""
+    """Where the next visit starts, the rows of each zone in the order of their arrival, and of all if worked out."""
 
     start: int
     zones: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...] | None = None
 
 
 class Rotation:
@@ -66,7 +67,8 @@ class Rotation:
 
     def checkpoint(self) -> RotationCheckpoint:
         """Return all that `restore` needs."""
-        return RotationCheckpoint(self.start, tuple(tuple(rows) for rows in self._zones.values()))
+        order = None if self._order is None else tuple(self._order.tolist())
+        return RotationCheckpoint(self.start, tuple(tuple(rows) for rows in self._zones.values()), order)
 
     def restore(self, checkpoint: RotationCheckpoint, nodes: Sequence[Node | None]) -> None:
         """Fill this rotation, which must be new; ``nodes`` by row."""
@@ -76,6 +78,7 @@ class Rotation:
                 assert node is not None
                 self.write(row, node)
         self.start = checkpoint.start
+        self._order = None if checkpoint.order is None else np.array(checkpoint.order, np.int64)
 
     def advance(self, visited: int) -> None:
         """Note that a decision looked at ``visited`` nodes."""

@@ -8,13 +8,13 @@ import numpy as np
 from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Claim, Columns
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.plugin import Depends, Filter
+from pilotage.kernel.plugin import Depends, DomainFilter
 from pilotage.model.events import Cure
 from pilotage.model.task import HostPort, Task
 
 
 @dataclass(frozen=True)
-class KeptForOthers(Filter):
+class KeptForOthers(DomainFilter):
     """The task must fit beside those of equal or higher priority that have a claim on the node."""
 
     name = "kept"
@@ -25,14 +25,13 @@ class KeptForOthers(Filter):
     def fragment(self, task: Task) -> Task:
         return task
 
-    def mask(self, fragment: Task, nodes: Nodes) -> BoolArray:
-        mask: BoolArray = np.ones(len(nodes), np.bool_)
-        if nodes.columns.claims:
-            refused = [row for row in nodes.columns.claims if not self.mask_row(fragment, nodes.columns, row)]
-            if refused:
-                rows = nodes.rows
-                mask &= ~np.isin(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows, refused)
-        return mask
+    def admits(self, fragment: Task, nodes: Nodes) -> BoolArray | None:
+        refused = [row for row in nodes.columns.claims if not self.mask_row(fragment, nodes.columns, row)]
+        if not refused:
+            return None
+        rows = nodes.rows
+        admitted: BoolArray = ~np.isin(np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows, refused)
+        return admitted
 
     def mask_row(self, fragment: Task, columns: Columns, row: int) -> bool:
         claims = [
