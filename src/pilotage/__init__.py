@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pilotage.app.tasks.embedded import Scheduler
+    from pilotage.client import AsyncClient, Client
     from pilotage.kernel import devices, filters, policies, scorers
     from pilotage.kernel.functions import node_filter, scorer
     from pilotage.kernel.nodes import Nodes
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Scheduler": "pilotage.app.tasks.embedded",
+    "AsyncClient": "pilotage.client",
+    "Client": "pilotage.client",
     "Node": "pilotage.model.node",
     "Nodes": "pilotage.kernel.nodes",
     "Policy": "pilotage.kernel.policy",
@@ -34,9 +39,12 @@ _HOME = {
 }
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Node",
     "Nodes",
     "Policy",
+    "Scheduler",
     "Taint",
     "Task",
     "TaskSpec",

@@ -21,6 +21,7 @@ from pilotage.cli import (
     schedulers,
     serve,
     simulate,
+    task,
     trace,
     vms,
     webhooks,
@@ -52,6 +53,7 @@ app.command("verify")(vms.verify)
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(task.app, name="task")
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)
 

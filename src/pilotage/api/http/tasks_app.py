@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import generate_latest
 from starlette.types import ASGIApp
 
-from pilotage import __version__
 from pilotage.api.http import original, streams, v1
 from pilotage.api.http.gate import PUBLIC, Gate, Limits, Tokens
 from pilotage.api.http.hot import ERRORS, Hot, schemas
@@ -38,11 +37,13 @@ def role_of(method: str, path: str) -> str:
     return CLIENT
 
 
-def make_app(leading: Leading, page: Mapping[str, tuple[str, bytes]], tokens: Tokens, limits: Limits) -> ASGIApp:
+def make_app(
+    leading: Leading, page: Mapping[str, tuple[str, bytes]], tokens: Tokens, limits: Limits, version: str
+) -> ASGIApp:
     """The whole application. ``page``: media type and content of each file of the page, by its path."""
     app = FastAPI(
         title="Pilotage task queue",
-        version=__version__,
+        version=version,
         summary="One queue for many models on unequal instances.",
         description="The original scheduler's API beside our own below /api/v1. With tokens: Authorization: Bearer.",
         openapi_url="/openapi.json",
@@ -52,7 +53,7 @@ def make_app(leading: Leading, page: Mapping[str, tuple[str, bytes]], tokens: To
     app.include_router(original.router(leading))
     app.include_router(v1.router(leading))
     app.include_router(streams.router(leading))
-    _add_health(app, leading)
+    _add_health(app, leading, version)
     for path, (media_type, content) in page.items():
         _add_file(app, path, media_type, content)
 
@@ -68,10 +69,10 @@ def make_app(leading: Leading, page: Mapping[str, tuple[str, bytes]], tokens: To
     return Gate(hot, role_of, tokens, limits)
 
 
-def _add_health(app: FastAPI, leading: Leading) -> None:
+def _add_health(app: FastAPI, leading: Leading, version: str) -> None:
     @app.get("/health", summary="Whether the process is alive, and whether it leads", tags=["original"])
     async def health() -> dict[str, Any]:
-        return {"status": "healthy", "service": "scheduler", "version": __version__, **leading.health()}
+        return {"status": "healthy", "service": "scheduler", "version": version, **leading.health()}
 
     @app.get("/ready", summary="200 while this process leads, else 503", tags=["v1"])
     async def ready() -> dict[str, str]:

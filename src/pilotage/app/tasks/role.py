@@ -11,6 +11,7 @@ import structlog
 import uvloop
 from sqlalchemy.exc import DBAPIError
 
+from pilotage import __version__
 from pilotage.adapters.instances.http import HttpInstances, Timeouts
 from pilotage.adapters.sql.engine import check_reachable, open_engine
 from pilotage.adapters.sql.lease import Keeper, Lease
@@ -105,7 +106,7 @@ class Serve:
         await asyncio.to_thread(migrate, self._engine, "tasks")
         limits = gate.Limits(settings.body_kib * 1024, settings.rate_per_s, settings.burst)
         server = HttpServer(
-            make_app(self.leading, page.files(), self._tokens, limits),
+            make_app(self.leading, page.files(), self._tokens, limits, __version__),
             Listen(settings.host, settings.port, settings.certificate, settings.key),
         )
         url = await server.start()
