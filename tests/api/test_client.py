@@ -144,7 +144,7 @@ def test_a_deadline_passes(client: Client) -> None:
 def test_events_tell_every_step_and_go_on_where_they_broke_off(client: Client, service: Service) -> None:
     with instance(service.url):
         ready(client)
-        stream = client.events()
+        stream = client.events(after=0)
         task = client.submit("m")
         seen = []
         for event in stream:

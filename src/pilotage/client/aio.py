@@ -164,7 +164,10 @@ class AsyncClient:
         return found
 
     async def events(self, after: int | None = None) -> AsyncGenerator[dict[str, Any], None]:
-        """Every change as it happens: ``number``, ``kind``, ``data``. Ends when the service stops."""
+        """Every change as it happens: ``number``, ``kind``, ``data``. Ends when the service stops.
+
+        ``after``: begin with the kept events that have a higher number (0: all that are kept).
+        """
         where = f"{self._url}/api/v1/events" + (f"?after={after}" if after is not None else "")
         timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
         async with self._session.get(where, timeout=timeout) as answer:
