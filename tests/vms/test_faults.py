@@ -25,7 +25,9 @@ def test_nothing_is_lost_doubled_or_over_committed_whatever_happens(tmp_path: Pa
     with running_broker(tmp_path) as broker, running_postgres() as postgres:
         run = Run(tmp_path, broker, postgres, requests=REQUESTS, seed=SEED)
         try:
-            seen = fault_run(run, pause_s=(0.3, 1.5), within_s=max(240, REQUESTS / 10))
+            seen = fault_run(
+                run, pause_s=(0.3, 1.5) if REQUESTS < 2000 else (1.5, 5.0), within_s=max(240, REQUESTS / 10)
+            )
             command = [sys.executable, "-m", "pilotage", "verify", "--database", run.database_url, "--settled"]
             command += ["--expect", str(tmp_path / TASK_IDS), "--json"]
             told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from pilotage.model.group import Group
+from pilotage.model.vm import encode_request
 from tests.vms.cloud import Cloud, host, request, work_until
 
 pytestmark = pytest.mark.asyncio
@@ -69,4 +70,26 @@ async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) ->
     assert cloud.status("m2")["error_class"] == "malformed"
     letters = cloud.read(lambda c: c.execute(text("SELECT field FROM vm_dead_letters ORDER BY field")).scalars().all())
     assert letters == ["body", "requested_cpu"]
+    assert cloud.verdict(settled=True).problems == []
+
+
+async def test_what_comes_again_after_it_was_placed_is_done(cloud: Cloud) -> None:
+    cloud.bring_in(host())
+    cloud.submit(request("t1"))
+    worker, metrics = cloud.worker()
+    again = [
+        {"id": "t1", "body": encode_request(request("t1"))},
+        {"id": "t1", "body": encode_request(request("t1", dedicated=True))},
+    ]
+
+    def done() -> bool:
+        if metrics.outcomes["success"] == 1 and again:
+            rows = [again.pop(0)]
+            cloud.run(
+                lambda c: c.execute(text("INSERT INTO vm_queue (message_id, body) VALUES (:id, :body)"), rows).rowcount
+            )
+        return metrics.outcomes["duplicate"] == 1 and metrics.outcomes["conflict"] == 1
+
+    await work_until([worker], done)
+    assert cloud.used()["vms"] == 1
     assert cloud.verdict(settled=True).problems == []

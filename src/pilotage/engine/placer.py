@@ -162,9 +162,13 @@ class Placer:
     def decide(self, pending: Sequence[Pending], now: float) -> list[Decided]:
         """Decide requests with different ids, higher priority first; each gets a host, or an error with its class."""
         by_pool: dict[str, dict[str, Pending]] = {}
-        for each in pending:
-            by_pool.setdefault(each.request.requested_pool, {})[each.request.task_id] = each
         decided: list[Decided] = []
+        for each in pending:
+            if claim_of(each.request.task_id) in self._claims:
+                # It came again after it was placed: the store will find it done, or the id in use.
+                decided.append(self._failed(each, ErrorClass.CONFLICT, "is placed already", now))
+            else:
+                by_pool.setdefault(each.request.requested_pool, {})[each.request.task_id] = each
         for pool, waiting in by_pool.items():
             if pool not in self._engines or not self._engines[pool].state.nodes:
                 decided += [self._no_pool(each, now) for each in waiting.values()]
@@ -180,7 +184,10 @@ class Placer:
         """Decide through the engine; a request on which a plugin fails is set aside, the others go on."""
         engine = self._engines[pool]
         for each in waiting.values():
-            engine.apply(TaskSubmitted(each.request.task(spec_of(each.request))), now)
+            try:
+                engine.apply(TaskSubmitted(each.request.task(spec_of(each.request))), now)
+            except Exception as error:
+                decided.append(self._failed(each, ErrorClass.BUG, f"{type(error).__name__}: {error}", now))
         while True:
             try:
                 return engine.decide(now)
