@@ -135,7 +135,13 @@ class Relay:
             for due in await self._due("webhook", room):
                 task = asyncio.create_task(self._send(due))
                 self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
+                task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        """A message that failed by a bug of ours is due again when its lease is over; here the bug is told."""
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("webhook failed", error=f"{type(error).__name__}: {error}")
 
     async def _send(self, due: Due) -> None:
         receiver = self._receivers.get(due.receiver)
@@ -151,7 +157,7 @@ class Relay:
             state, again_at = "delivered", now
         elif answer.hopeless or due.attempts >= self._attempts:
             state, again_at = "dead", now
-            _log.warning("webhook given up", event=due.event_id, receiver=due.receiver, error=answer.error)
+            _log.warning("webhook given up", event_id=due.event_id, receiver=due.receiver, error=answer.error)
         else:
             state, again_at = "pending", now + self._backoff.after(due.attempts)
         sent = Sent(
