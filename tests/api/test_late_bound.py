@@ -40,6 +40,9 @@ def test_a_result_frees_the_slot_for_the_next(tmp_path: Path) -> None:
             eventually(lambda at=at: sent_to(fake) == ids[: at + 1])
             done = {"task_id": task_id, "instance_id": f"127.0.0.1:{fake.port}", "execution_time": 20.0, "result": {}}
             service.post("/result/submit", done)
+        status, metrics = service.call("GET", "/metrics")
+        assert status == 200
+        assert f'pilotage_instance_breaker{{instance="127.0.0.1:{fake.port}"}} 1.0' in str(metrics)
         assert [service.get(f"/task/query?task_id={each}")["task_status"] for each in ids] == ["completed"] * 3
     fake.close()
 
@@ -54,3 +57,38 @@ def test_what_one_refuses_goes_to_another(tmp_path: Path) -> None:
         eventually(lambda: sent_to(good) == [task_id])
     bad.close()
     good.close()
+
+
+def test_an_instance_that_refuses_again_and_again_is_left_alone(tmp_path: Path) -> None:
+    """It answers its health checks and is always free; without a breaker every task would try it first."""
+    bad, good = FakeInstance(dialect="info"), FakeInstance(dialect="info", replicas=64)
+    refused: list[int] = []
+
+    def refuse(_: object) -> tuple[int, dict[str, str]]:
+        refused.append(1)
+        return 503, {"detail": "full"}
+
+    bad.answers["/queue/submit"] = refuse
+    with running(tmp_path, strategy="pilotage", breaker_failures=2, breaker_pause_s=30.0) as service:
+        for each in (bad, good):
+            each.register(service)
+        ids = [submit(service) for _ in range(20)]
+        eventually(lambda: sorted(sent_to(good)) == sorted(ids))
+        assert len(refused) == 2
+        assert service.get("/api/v1/statistics")["waiting"] == 0
+    bad.close()
+    good.close()
+
+
+def test_a_task_that_can_hardly_start_in_time_is_refused_at_once(tmp_path: Path) -> None:
+    fake = FakeInstance(dialect="info")
+    with running(tmp_path, strategy="pilotage", admit_odds=0.5) as service:
+        fake.register(service)
+        stated = {"model": "m", "input": {}, "metadata": {"server_time_cost": 60_000}}
+        for _ in range(3):
+            service.post("/api/v1/tasks", stated)
+        status, told = service.call("POST", "/api/v1/tasks", stated | {"deadline_s": 5.0})
+        assert status == 429
+        assert "deadline_s: the odds to start by its deadline are 0.00" in str(told)
+        assert service.call("POST", "/api/v1/tasks", stated | {"deadline_s": 600.0})[0] == 200
+    fake.close()

@@ -177,7 +177,8 @@ def test_a_poor_predictor_is_not_asked_until_it_is_good_again() -> None:
         forecasts.observe("m", {}, "fast", "i", 0.5 * exp(rng.gauss(0, 0.1)))
         forecasts.observe("m", {}, "slow", "j", 2.0 * exp(rng.gauss(0, 0.1)))
     version = forecasts.version
-    assert forecasts.quality("m").poor
+    missed, coverage, poor = forecasts.quality["m"]
+    assert (poor, missed, coverage) == (True, 1.0, 0.0)
     assert forecasts.forecast("m", {}, "fast").mean_s == pytest.approx(0.5, rel=0.1)
     assert forecasts.forecast("m", {}, "slow").mean_s == pytest.approx(2.0, rel=0.1)
     assert forecasts.forecast("m", {}, "new").mean_s < 10

@@ -51,11 +51,10 @@ class Forecasts:
         """Rises whenever earlier forecasts no longer hold."""
         return self._changes + self._predictor.version
 
-    def quality(self, model: str) -> Quality:
-        """How good the predictions for a model were lately."""
-        if model not in self._quality:
-            self._quality[model] = Quality()
-        return self._quality[model]
+    @property
+    def quality(self) -> Mapping[str, tuple[float, float, bool]]:
+        """Per model: the share of misses, the coverage of the 80 % interval, and whether predictions are poor."""
+        return {model: (each.missed, each.coverage, each.poor) for model, each in self._quality.items()}
 
     def forecast(self, model: str, metadata: Mapping[str, Any], platform: str) -> RunTime:
         """The predictor's answer; without one, or while it is poor, the mix of what ran there."""
@@ -76,7 +75,8 @@ class Forecasts:
         predicted = self._predictor.run_time(model, metadata, platform)
         if predicted is not None and predicted.mean_s > 0:
             factor = self._speeds.factors.get(instance, 1.0)
-            self._changes += self.quality(model).observe(predicted, run_s / factor)
+            quality = self._quality.setdefault(model, Quality())
+            self._changes += quality.observe(predicted, run_s / factor)
         believed = self.forecast(model, metadata, platform)
         if believed.mean_s > 0:
             self._speeds.observe(instance, run_s, believed.mean_s)

@@ -23,6 +23,7 @@ class Known:
     def __init__(self) -> None:
         self.version = 0
         self.factors: dict[str, float] = {}
+        self.quality: dict[str, tuple[float, float, bool]] = {}
         self.seen: list[tuple[str, float]] = []
 
     def forecast(self, model: str, metadata: Mapping[str, Any], platform: str) -> RunTime:

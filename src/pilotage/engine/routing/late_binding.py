@@ -1,7 +1,7 @@
 """The strategy `pilotage`: one queue per model, predicted run times with their uncertainty, late binding."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf, sqrt
 from statistics import NormalDist
@@ -187,6 +187,11 @@ class LateBinding:
             return None
         start = outlook(run_s, lanes, self._weight)[window.index(waiting)]
         return Assignment(task_id, rows[start.row].instance.id, start.start_s + start.run_s, "planned")
+
+    @property
+    def quality(self) -> Mapping[str, tuple[float, float, bool]]:
+        """See `Forecaster.quality`."""
+        return self._forecaster.quality
 
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """When the instance's first slot is expected to be free, and the deviation of what is on it, per slot."""

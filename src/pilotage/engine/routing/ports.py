@@ -23,6 +23,10 @@ class Forecaster(Protocol):
     def factors(self) -> Mapping[str, float]:
         """How many times its forecast a task takes, of the instances that clearly deviate from 1."""
 
+    @property
+    def quality(self) -> Mapping[str, tuple[float, float, bool]]:
+        """Per model: the share of misses, the coverage of the 80 % interval, and whether forecasts step down."""
+
     def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """A task ran to its end in ``run_s`` seconds."""
 
