@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from pilotage.engine.claims import Claims, StakeCheckpoint
 from pilotage.engine.cycle import Cycle
+from pilotage.engine.gang_cycle import GangCycle
+from pilotage.engine.gangs import Gangs, GangsCheckpoint
 from pilotage.engine.kinds import Kinds
 from pilotage.engine.mix import MixCheckpoint, MixLearner
 from pilotage.engine.preemption import Preemption
@@ -19,7 +21,7 @@ from pilotage.engine.story import Story
 from pilotage.engine.task_table import TaskTable
 from pilotage.engine.waiting import Backoff, RoomCheckpoint, Waiting, WaitingRoom
 from pilotage.kernel.policy import Policy
-from pilotage.model.effects import Bind, Displaced, Effect, Evict, Nominated, Reject
+from pilotage.model.effects import Bind, Decision, Displaced, Effect, Evict, Nominated, Reject
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
@@ -27,6 +29,8 @@ from pilotage.model.events import (
     Cure,
     Event,
     EvictFailed,
+    GangDeclared,
+    GangRemoved,
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
@@ -60,6 +64,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     room: RoomCheckpoint
     state: StateCheckpoint
     claims: tuple[StakeCheckpoint, ...] = ()
+    gangs: GangsCheckpoint = GangsCheckpoint((), ())
 
 
 class Engine:
@@ -89,6 +94,8 @@ class Engine:
         self.preemption = None if table is None else Preemption(policy, self.state, table, seed)
         self.claims = None if table is None else Claims(self.state, table, self.room)
         self.cycle = Cycle(policy, self.state, self.kinds, seed)
+        self.gangs = Gangs()
+        self.gang_cycle = GangCycle(self.gangs, self.room, self.state, self.cycle)
         self.story = Story()
         self._plugins = (*policy.filters, *scorers, policy.devices)
         self._seq = 0
@@ -112,6 +119,8 @@ class Engine:
             QueueDeclared: self._queue_declared,
             QueueRemoved: self._queue_removed,
             EvictFailed: self._evict_failed,
+            GangDeclared: self._gang_declared,
+            GangRemoved: self._gang_removed,
         }
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -144,20 +153,27 @@ class Engine:
         for placement in lost:
             self._displace(placement.task.id, event.name, "node removed", now)
             self.room.retry(placement.task, 0, now)
+        self._members_lost([placement.task for placement in lost], f"node {event.name} is gone", now)
 
     def _task_submitted(self, event: TaskSubmitted, now: float) -> None:
         task = event.task
         if task.id in self.room or task.id in self.state.placements:
             raise InvalidInput("task_id", f"a task called {task.id!r} is known already")
         self.state.queues.check_task(task)
+        self.gangs.check(task)
         self.room.submit(task)
+        if task.gang and not task.gates:
+            self.gangs.waits(task)
         self._tell(now, task.id, "submitted")
         self._learn(task, now)
 
     def _task_ungated(self, event: TaskUngated, now: float) -> None:
-        if event.task_id not in self.room:
+        waiting = self.room.get(event.task_id)
+        if waiting is None:
             raise InvalidInput("task_id", f"no task {event.task_id!r} waits")
         self.room.ungate(event.task_id)
+        if waiting.task.gang:
+            self.gangs.waits(waiting.task)
         self._tell(now, event.task_id, "ungated")
 
     def _task_placed(self, event: TaskPlaced, now: float) -> None:
@@ -165,6 +181,7 @@ class Engine:
         if task.id in self.state.placements:
             raise InvalidInput("task_id", f"task {task.id!r} is on a node already")
         self.state.queues.check_task(task)
+        self.gangs.check(task)
         if len(event.gpus) != task.gpus or len(set(event.gpus)) != task.gpus:
             raise InvalidInput("gpus", f"task {task.id!r} asks for {task.gpus} GPUs, its place names {event.gpus}")
         gpu_count = int(self.state.columns.gpu_count[row])
@@ -172,6 +189,10 @@ class Engine:
             raise InvalidInput("gpus", f"node {event.node!r} has GPUs 0 to {gpu_count - 1}, got {event.gpus}")
         self.state.place(task, row, event.gpus, bound=True, known=True)
         new = not self.room.discard(task.id)
+        if task.gang:
+            self.gangs.placed(task, outside=True)
+            for member in self.gangs.let_go(task.gang):
+                self.room.ungate(member)
         self._tell(now, task.id, "placed", event.node)
         if new:
             self._learn(task, now)
@@ -180,11 +201,15 @@ class Engine:
     def _task_finished(self, event: TaskFinished, now: float) -> None:
         task_id = event.task_id
         if task_id in self.state.placements:
-            self.state.remove(task_id)
+            task = self.state.remove(task_id).task
             self._attempts.pop(task_id, None)
             self.room.cured(Cure.TASK_LEFT, now)
-        elif not self.room.discard(task_id):
+        elif task_id in self.room:
+            task = self.room.take(task_id).task
+        else:
             raise InvalidInput("task_id", f"no task is called {task_id!r}")
+        if task.gang:
+            self.gangs.ended(task)
         self._tell(now, task_id, "finished")
 
     def _bind_confirmed(self, event: BindConfirmed, now: float) -> None:
@@ -201,6 +226,7 @@ class Engine:
         attempts = self._attempts.pop(event.task_id, 0) + 1
         self.room.retry(placement.task, attempts, now)
         self._tell(now, event.task_id, "bind failed", event.reason)
+        self._members_lost([placement.task], f"task {event.task_id} could not be bound", now)
         self.room.cured(Cure.TASK_LEFT, now)
 
     def _workload_expected(self, event: WorkloadExpected, now: float) -> None:
@@ -231,10 +257,35 @@ class Engine:
 
     def _evict_failed(self, event: EvictFailed, now: float) -> None:
         placement = self.state.placements.get(event.task_id)
-        if self.claims is None or placement is None or not placement.going:
+        going = self.claims is not None and placement is not None and placement.going
+        if placement is None or not (going or self.gangs.leaving(placement.task)):
             raise InvalidInput("task_id", f"task {event.task_id!r} was not to be evicted")
         self._tell(now, event.task_id, "stays", event.reason)
-        self.claims.stays(placement, now)
+        if self.claims is not None and going:
+            self.claims.stays(placement, now)
+
+    def _gang_declared(self, event: GangDeclared, now: float) -> None:
+        for task_id in self.gangs.declare(event.gang):
+            self.room.ungate(task_id)
+        self._tell(now, event.gang.name, "gang declared")
+
+    def _gang_removed(self, event: GangRemoved, now: float) -> None:
+        self.gangs.remove(event.name)
+        self._tell(now, event.name, "gang removed")
+
+    def _members_lost(self, tasks: list[Task], reason: str, now: float) -> None:
+        """Note that tasks lost their place against their will; a gang below its minimum is told to leave as a whole."""
+        members = [task for task in tasks if task.gang]
+        for task in members:
+            self.gangs.lost(task, waits=task.id in self.room)
+        for name in dict.fromkeys(task.gang for task in members):
+            if self.gangs.stands(name):
+                continue
+            for task in self.gangs.break_up(name):
+                placement = self.state.placements[task.id]
+                node = self.state.columns.names[placement.row]
+                self._effects.append(Evict(task.id, node, name, f"gang below its minimum: {reason}"))
+                self._tell(now, task.id, "evicted", f"gang {name} is below its minimum")
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
@@ -263,22 +314,57 @@ class Engine:
 
     def _decide_one(self, waiting: Waiting, now: float) -> None:
         task = waiting.task
+        if task.gang and not self.gangs.stands(task.gang):
+            self._decide_gang(waiting, now)
+            return
         decision, cures = self.cycle.decide(task, self._seq + 1, now)
         self._seq += 1
         if decision.node:
-            if waiting.attempts:
-                self._attempts[task.id] = waiting.attempts
-            self._effects.append(Bind(task.id, decision.node, decision.gpus, decision))
-            self._tell(now, task.id, "assumed", decision.node)
-            self.room.cured(Cure.TASK_CAME, now)
-            if self.claims is not None:
-                self.claims.drop(task.id, now)
-            return
+            self._bind(waiting, decision, now)
+        else:
+            self._reject(waiting, decision, cures, now)
+            if self.retry:
+                self._make_room(task, cures, now)
+
+    def _bind(self, waiting: Waiting, decision: Decision, now: float) -> None:
+        task = waiting.task
+        if waiting.attempts:
+            self._attempts[task.id] = waiting.attempts
+        if task.gang:
+            self.gangs.placed(task)
+        self._effects.append(Bind(task.id, decision.node, decision.gpus, decision))
+        self._tell(now, task.id, "assumed", decision.node)
+        self.room.cured(Cure.TASK_CAME, now)
+        if self.claims is not None:
+            self.claims.drop(task.id, now)
+
+    def _reject(self, waiting: Waiting, decision: Decision, cures: Cure, now: float) -> None:
+        task = waiting.task
         self._effects.append(Reject(task.id, not self.retry, decision))
         self._tell(now, task.id, "rejected" if self.retry else "dropped", decision.rejections)
         if self.retry:
             self.room.reject(waiting, cures, now)
-            self._make_room(task, cures, now)
+        elif task.gang:
+            self.gangs.ended(task)
+
+    def _decide_gang(self, first: Waiting, now: float) -> None:
+        """Try the core of a gang, if enough members are there; its other members then follow one by one."""
+        lacking = self.gangs.lacking(first.task)
+        if lacking:
+            self.room.hold(first)
+            self.gangs.hold(first.task)
+            self._tell(now, first.task.id, "held", lacking)
+            return
+        verdict = self.gang_cycle.decide(first, self._seq, now)
+        self._seq += len(verdict.core)
+        for member, decision in zip(verdict.core, verdict.decisions, strict=True):
+            if verdict.placed:
+                self._bind(member, decision, now)
+            else:
+                self._reject(member, decision, verdict.cures, now)
+        if verdict.placed:
+            for task_id in self.gangs.let_go(first.task.gang):
+                self.room.ungate(task_id)
 
     def _make_room(self, task: Task, cures: Cure, now: float) -> None:
         """Look for less important tasks that could leave for ``task``, which has just been rejected."""
@@ -296,6 +382,7 @@ class Engine:
         for victim in room.victims:
             self._effects.append(Evict(victim.task.id, node, task.id, "preempted"))
             self._tell(now, victim.task.id, "evicted", f"for {task.id}")
+        self._members_lost([victim.task for victim in room.victims], f"preempted by {task.id}", now)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -310,6 +397,7 @@ class Engine:
             room=self.room.checkpoint(),
             state=self.state.checkpoint(),
             claims=() if self.claims is None else self.claims.checkpoint(),
+            gangs=self.gangs.checkpoint(),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -324,6 +412,7 @@ class Engine:
             self._mix = None
         self.state.restore(checkpoint.state)
         self.room.restore(checkpoint.room)
+        self.gangs.restore(checkpoint.gangs)
         if self.claims is not None:
             self.claims.restore(checkpoint.claims)
 

@@ -218,3 +218,25 @@ def _waiting(engine: Engine) -> list[Problem]:
         problems.append(("room", f"{places['active']} tasks are active, {engine.room.active} are counted"))
     problems += [(task_id, f"task {task_id!r} waits where nothing can wake it") for task_id in engine.room.lost()]
     return problems
+
+
+def _gangs(engine: Engine) -> list[Problem]:
+    """A gang has its minimum placed, or nobody; and its members are where they are said to be."""
+    gangs = engine.gangs
+    problems = [(name, f"gang {name!r} is partly placed") for name in gangs.broken()]
+    for name, of in gangs.members.items():
+        placed = {t for t, p in engine.state.placements.items() if p.task.gang == name}
+        waiting = {w.task.id for w in engine.room if w.task.gang == name}
+        if placed != of.placed.keys() | of.leaving.keys():
+            problems.append((name, f"gang {name!r}: placed members differ from those on nodes"))
+        if not of.waiting.keys() <= waiting or not of.held.keys() <= of.waiting.keys():
+            problems.append((name, f"gang {name!r}: waiting members are not in the room"))
+        gated = {task_id for task_id in waiting if _place(engine, task_id) == "gated"}
+        if not of.held.keys() <= gated or any(t in of.waiting and t not in of.held for t in gated):
+            problems.append((name, f"gang {name!r}: members are held that should not be, or the reverse"))
+    return problems
+
+
+def _place(engine: Engine, task_id: str) -> str:
+    waiting = engine.room.get(task_id)
+    return "" if waiting is None else waiting.place

@@ -173,6 +173,17 @@ class WaitingRoom:
             self._leave(waiting)
             self._wake(waiting, now)
 
+    def take(self, task_id: str) -> Waiting:
+        """Take out a certain task, wherever in the room it is."""
+        waiting = self._tasks.pop(task_id)
+        self._leave(waiting)
+        return waiting
+
+    def hold(self, waiting: Waiting) -> None:
+        """Put a popped task behind the gates, until it is ungated or taken."""
+        self._tasks[waiting.task.id] = waiting
+        self._move(waiting, "gated")
+
     def put_back(self, waiting: Waiting) -> None:
         """Return a popped task to the place it was popped from, as if it had never left."""
         self._tasks[waiting.task.id] = waiting

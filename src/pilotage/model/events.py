@@ -4,6 +4,7 @@ from enum import Flag, auto
 
 from msgspec import Struct
 
+from pilotage.model.gang import Gang
 from pilotage.model.node import Node
 from pilotage.model.queue import Queue
 from pilotage.model.task import Task
@@ -103,6 +104,18 @@ class WorkloadExpected(Struct, frozen=True, tag=True):
     workload: Workload
 
 
+class GangDeclared(Struct, frozen=True, tag=True):
+    """There is such a gang, or what was declared under its name is now this. Members may come before or after."""
+
+    gang: Gang
+
+
+class GangRemoved(Struct, frozen=True, tag=True):
+    """A gang without tasks is gone."""
+
+    name: str
+
+
 class QueueDeclared(Struct, frozen=True, tag=True):
     """There is such a queue, or what was declared under its name is now this."""
 
@@ -127,6 +140,8 @@ Event = (
     | BindFailed
     | EvictFailed
     | WorkloadExpected
+    | GangDeclared
+    | GangRemoved
     | QueueDeclared
     | QueueRemoved
 )

@@ -148,7 +148,8 @@ class Task(Struct, frozen=True, kw_only=True):
 
     ``labels`` and ``namespace`` are what selectors of other tasks, and its own, look at. ``priority``: higher goes
     first. ``arrival_s``: seconds on the clock of the caller. A task with ``gates`` waits until it is ungated. ``queue``
-    names the leaf of the tree of queues that it waits in and counts for; empty: no queue.
+    names the leaf of the tree of queues that it waits in and counts for; empty: no queue. ``gang``, and ``subgroup`` of
+    it, name the tasks that it is placed together with; empty: it is on its own.
     """
 
     id: str
@@ -158,12 +159,18 @@ class Task(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = immutabledict()
     gates: tuple[str, ...] = ()
     namespace: str = ""
+    gang: str = ""
+    subgroup: str = ""
     queue: str = ""
 
     def __post_init__(self) -> None:
         checked_name("id", self.id)
         if self.queue != "":
             checked_name("queue", self.queue)
+        if self.gang != "":
+            checked_name("gang", self.gang)
+        elif self.subgroup != "":
+            raise InvalidInput("subgroup", "is of a gang, and no gang is named")
         if not -(2**31) <= self.priority < 2**31:
             raise InvalidInput("priority", f"must fit 32 bits, got {self.priority}")
         if not 0 <= self.arrival_s < float("inf"):
