@@ -55,7 +55,41 @@ def test_another_policy_gets_a_report_of_differences(openb) -> None:
     assert 0.85 < gpu["recorded"] / gpu["capacity"] < gpu["other"] / gpu["capacity"] < 1
 
 
+def test_any_decision_is_explained_from_the_nearest_checkpoint(openb) -> None:
+    found = json.loads(pilotage("explain", "run.log", "openb-pod-0281", "--json", folder=openb).stdout)
+    decision, why = found["decision"], found["explanation"]
+    assert why["node"] == decision["node"] == why["top"][0]["node"]
+    assert why["feasible"] == decision["feasible"]
+    best = why["top"][0]
+    assert best["score"] == decision["score"] == sum(part["weight"] * part["normalised"] for part in best["parts"])
+    told = pilotage("explain", "run.log", "openb-pod-0281", "--node", "openb-node-0100", folder=openb)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "openb-node-0100 would do; it is " in told.stdout
+    assert max(map(len, told.stdout.splitlines())) <= 80
+
+
 SMALL = "--fill-ratio", "0.02"
+
+
+def test_a_refusal_is_explained_with_what_would_do(tmp_path: Path) -> None:
+    (tmp_path / "tasks.csv").write_text("id,cpu_milli\nsmall,600\nlarge,9000\n")
+    (tmp_path / "nodes.csv").write_text("name,cpu_milli,taints\na,8000,\nb,9500,team=x:NoSchedule\n")
+    arguments = ("tasks.csv", "--nodes", "nodes.csv", "--policy", "kubernetes", "--record", "r")
+    assert pilotage("simulate", *arguments, folder=tmp_path).returncode == 0
+    told = pilotage("explain", "r", "large", folder=tmp_path).stdout
+    assert "large finds no node" in told
+    assert "1  taints: node(s) had untolerated taint(s)" in told
+    assert "1  capacity: Insufficient cpu" in told
+    assert "would do: taint team=x:NoSchedule tolerated, or taken from the node" in told
+    found = json.loads(pilotage("explain", "r", "large", "--node", "a", "--json", folder=tmp_path).stdout)
+    (refusal,) = found["explanation"]["asked"]["refusals"]
+    used = (
+        600
+        if json.loads(pilotage("explain", "r", "small", "--json", folder=tmp_path).stdout)["decision"]["node"]
+        else 0
+    )
+    free = 8000 - (used if found["decision"]["seq"] == 2 else 0)
+    assert refusal["changes"] == [{"type": "MoreFree", "resource": "cpu", "amount": 9000 - free}]
 
 
 def test_the_report_fits_a_terminal(tmp_path: Path) -> None:
@@ -111,12 +145,22 @@ def test_a_policy_that_is_no_function_of_its_input_is_found_out(tmp_path: Path) 
         (["replay", "none"], "none: can not be read: No such file"),
         (["replay", "words"], "words: is not a record of Pilotage"),
         (["replay", "newer"], "newer: is a record in format 99; this version reads up to 1"),
+        (["explain", "words", "t"], "words: is not a record of Pilotage"),
+        (["explain", "fine", "nobody"], "TASK: 'nobody': fine has no task of that name"),
+        (["explain", "fine", "a", "--node", "x"], "node: no node is called 'x'"),
+        (["explain", "fine", "a", "--decision", "7"], "--decision: 7 is not about 'a'; these are: 1"),
         (["replay", "short"], "short: is cut off: its end is missing"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(openb, tmp_path: Path, arguments: list[str], error: str) -> None:
     (tmp_path / "words").write_text("once upon a time")
     (tmp_path / "newer").write_bytes(b"pilotage record 99\nwhat do I know")
+    if "fine" in arguments:
+        (tmp_path / "tasks.csv").write_text("id,cpu_milli\na,1\n")
+        (tmp_path / "nodes.csv").write_text("name,cpu_milli\nn,9\n")
+        pilotage(
+            "simulate", "tasks.csv", "--nodes", "nodes.csv", "--policy", "fgd", "--record", "fine", folder=tmp_path
+        )
     data = (openb / "run.log").read_bytes()
     (tmp_path / "short").write_bytes(data[: len(data) // 2])
     done = pilotage(*arguments, folder=tmp_path)

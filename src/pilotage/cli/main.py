@@ -12,6 +12,7 @@ from pilotage.cli import (
     compare,
     config,
     deadletter,
+    explain,
     instance,
     kubernetes,
     manager,
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate)
+app.command("explain", epilog=explain.EPILOG)(explain.explain)
 app.command("replay", epilog=replay.EPILOG)(replay.replay)
 app.command("bound", epilog=bound.EPILOG)(bound.bound)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)

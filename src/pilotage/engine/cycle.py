@@ -6,6 +6,8 @@
                └─▶ no node: count who refused what, and what may cure it
 """
 
+from collections.abc import Callable
+
 from pilotage.engine.beyond import Beyond
 from pilotage.engine.kind import Choice, Kind, Rejection
 from pilotage.engine.kinds import Kinds
@@ -25,10 +27,14 @@ class Cycle:
         self.kinds = kinds
         self.seed = seed
         self.beyond = Beyond(policy)
+        self.watch: Callable[[Task, int, float], None] | None = None
+        """Told task, number and time of each decision before it is made, on the state that it will be made on."""
         self._digest = policy.digest
 
     def decide(self, task: Task, seq: int, now: float) -> tuple[Decision, Cure]:
         """Place ``task`` on the best node, or say why none will do and what may cure that; nothing is half done."""
+        if self.watch is not None:
+            self.watch(task, seq, now)
         state = self.state
         if state.queues.declared and (over := state.queues.over_limit(task.queue, task.spec.demand)):
             return self._held_back(task, over, seq, now), Cure.QUEUE

@@ -11,6 +11,7 @@ from pilotage.kernel.arrays import BoolArray, ScoreArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Normaliser
+from pilotage.model.change import Change
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
@@ -114,6 +115,13 @@ class Filter(Plugin):
     def why(self, fragment: Any, nodes: Nodes) -> dict[str, int]:
         """Return how many of ``nodes``, all refused by this filter, it refuses for each reason."""
         return {self.reason: len(nodes)}
+
+    def remedy(self, fragment: Any, columns: Columns, row: int) -> tuple[Change, ...]:
+        """Return the smallest changes that together turn this filter's no for ``row`` into a yes.
+
+        Empty: none is known. A filter that says so is asked only about rows that it refuses.
+        """
+        return ()
 
 
 class Scorer(Plugin):

@@ -6,10 +6,12 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, IntArray
 from pilotage.kernel.columns import Columns
+from pilotage.kernel.label_changes import fewest_label_changes
 from pilotage.kernel.node_terms import Required, meets, required_of, row_meets, term_met, term_met_by
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum
 from pilotage.kernel.plugin import Filter, Scorer
+from pilotage.model.change import Change, NodeAllowed
 from pilotage.model.events import Cure
 from pilotage.model.task import Preference, Task, Term
 
@@ -32,6 +34,9 @@ class NodeAffinity(Filter):
     def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
         return row_meets(fragment, columns, row)
 
+    def remedy(self, fragment: Required, columns: Columns, row: int) -> tuple[Change, ...]:
+        return fewest_label_changes(*fragment, columns, row)
+
 
 @dataclass(frozen=True)
 class EnforcedAffinity(Filter):
@@ -52,6 +57,9 @@ class EnforcedAffinity(Filter):
 
     def mask_row(self, fragment: Required, columns: Columns, row: int) -> bool:
         return any(term_met_by(term, columns, row) for term in self.terms)
+
+    def remedy(self, fragment: Required, columns: Columns, row: int) -> tuple[Change, ...]:
+        return fewest_label_changes(*fragment, columns, row)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ class PinnedNodes(Filter):
     def why(self, fragment: tuple[str, ...], nodes: Nodes) -> dict[str, int]:
         """Tells names that contradict each other from names of other nodes."""
         return {self.reason if fragment else "pod affinity terms conflict": len(nodes)}
+
+    def remedy(self, fragment: tuple[str, ...], columns: Columns, row: int) -> tuple[Change, ...]:
+        return (NodeAllowed(columns.names[row]),)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change, MoreFree
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -50,6 +51,16 @@ class Capacity(Filter):
             for name, count in lacking.items()
             if count
         }
+
+    def remedy(self, fragment: Fragment, columns: Columns, row: int) -> tuple[Change, ...]:
+        used, capacity = columns.amounts_of(row)
+        changes = []
+        for name, amount in fragment:
+            i = columns.resources.get(name)
+            missing = amount if i is None else used[i] + amount - capacity[i]
+            if missing > 0:
+                changes.append(MoreFree(name, missing))
+        return tuple(changes)
 
 
 def _fits(nodes: Nodes, name: str, amount: int) -> BoolArray:

@@ -7,6 +7,7 @@ from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
 from pilotage.kernel.tolerance import tolerates
+from pilotage.model.change import Change, Uncordoned
 from pilotage.model.events import Cure
 from pilotage.model.node import Taint
 from pilotage.model.task import Task
@@ -32,3 +33,6 @@ class Cordon(Filter):
 
     def mask_row(self, fragment: bool, columns: Columns, row: int) -> bool:
         return not columns.cordoned[row]
+
+    def remedy(self, fragment: bool, columns: Columns, row: int) -> tuple[Change, ...]:
+        return (Uncordoned(),)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.label_changes import label_changed, label_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -34,3 +37,6 @@ class Dedicated(Filter):
     def mask(self, fragment: bool, nodes: Nodes) -> BoolArray:
         dedicated = nodes.has_label(DEDICATED, "true")
         return dedicated if fragment else np.logical_not(dedicated)
+
+    def remedy(self, fragment: bool, columns: Columns, row: int) -> tuple[Change, ...]:
+        return label_changed(DEDICATED, label_of(columns, DEDICATED, row), "true" if fragment else None)

@@ -8,6 +8,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change, ModelAllowed, MoreGpuFree, MoreGpus
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -43,6 +44,15 @@ class GpuFit(Filter):
         other_model = len(nodes) - int(np.count_nonzero(self._allowed(fragment[2], nodes)))
         counts = {"GPU model not allowed": other_model, self.reason: len(nodes) - other_model}
         return {reason: count for reason, count in counts.items() if count}
+
+    def remedy(self, fragment: Fragment, columns: Columns, row: int) -> tuple[Change, ...]:
+        """The GPUs that lack least come first; an allowed model, and GPUs where there are too few."""
+        count, share, models = fragment
+        model, gpus = columns.models.values[columns.gpu_model.item(row)], columns.gpu_count.item(row)
+        changes: list[Change] = [ModelAllowed(model)] if models and model not in models else []
+        free = sorted(((left, gpu) for gpu, left in enumerate(columns.gpu_free[:gpus, row].tolist())), reverse=True)
+        changes += [MoreGpuFree(gpu, share - left) for left, gpu in free[:count] if left < share]
+        return (*changes, *([MoreGpus(count - gpus)] if gpus < count else []))
 
     @staticmethod
     def _allowed(models: tuple[str, ...], nodes: Nodes) -> BoolArray:

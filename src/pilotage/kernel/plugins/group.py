@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, CodeArray, IntArray
-from pilotage.kernel.columns import ABSENT
+from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.label_changes import label_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MinMax
 from pilotage.kernel.plugin import Filter, Scorer
+from pilotage.model.change import Change, TasksLeft
 from pilotage.model.events import Cure
 from pilotage.model.group import HOST, Group
 from pilotage.model.task import Task, TaskSpec
@@ -79,6 +81,14 @@ class GroupRule(Filter):
             else f"its {fragment.scope} has no member of the group": len(nodes) - homeless,
         }
         return {reason: count for reason, count in told.items() if count}
+
+    def remedy(self, fragment: Group, columns: Columns, row: int) -> tuple[Change, ...]:
+        nodes = Nodes(columns, np.array([row]))
+        if fragment.rule != "anti-affinity" or _places(fragment, nodes)[0] == ABSENT:
+            return ()
+        members, _ = _members(fragment, nodes)
+        place = columns.names[row] if fragment.scope == HOST else label_of(columns, fragment.scope, row)
+        return (TasksLeft(fragment.scope, place or "", members.item(0) - fragment.at_most + 1),)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change, NodeAllowed
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -36,3 +37,6 @@ class NodeName(Filter):
 
     def mask_row(self, fragment: str, columns: Columns, row: int) -> bool:
         return columns.row_of.get(fragment, -1) == row
+
+    def remedy(self, fragment: str, columns: Columns, row: int) -> tuple[Change, ...]:
+        return (NodeAllowed(columns.names[row]),)

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from pilotage.kernel.arrays import BoolArray
+from pilotage.kernel.columns import Columns
+from pilotage.kernel.label_changes import label_changed, label_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
@@ -26,3 +29,6 @@ class Pool(Filter):
 
     def mask(self, fragment: str, nodes: Nodes) -> BoolArray:
         return nodes.has_label(POOL, fragment)
+
+    def remedy(self, fragment: str, columns: Columns, row: int) -> tuple[Change, ...]:
+        return label_changed(POOL, label_of(columns, POOL, row), fragment)

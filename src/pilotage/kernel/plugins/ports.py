@@ -8,6 +8,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change, PortFreed
 from pilotage.model.events import Cure
 from pilotage.model.task import HostPort, Task
 
@@ -38,6 +39,9 @@ class Ports(Filter):
         return not any(
             _conflicts(port, columns.ports.get((port.protocol, port.port), {}).get(row, {})) for port in fragment
         )
+
+    def remedy(self, fragment: tuple[HostPort, ...], columns: Columns, row: int) -> tuple[Change, ...]:
+        return tuple(PortFreed(port) for port in fragment if not self.mask_row((port,), columns, row))
 
 
 def _conflicts(port: HostPort, taken: dict[str, int]) -> bool:

@@ -11,6 +11,7 @@ from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import ByMaximum
 from pilotage.kernel.plugin import Filter, Scorer
 from pilotage.kernel.tolerance import tolerates
+from pilotage.model.change import Change, TaintTolerated
 from pilotage.model.events import Cure
 from pilotage.model.node import Taint, TaintEffect
 from pilotage.model.task import Task, Toleration
@@ -35,6 +36,10 @@ class TaintsTolerated(Filter):
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
         return admits(fragment, columns.taints.values[columns.taint_set.item(row)])
+
+    def remedy(self, fragment: Fragment, columns: Columns, row: int) -> tuple[Change, ...]:
+        taints = columns.taints.values[columns.taint_set.item(row)]
+        return tuple(TaintTolerated(taint) for taint in taints if not admits(fragment, (taint,)))
 
 
 @dataclass(frozen=True)

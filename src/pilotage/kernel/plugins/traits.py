@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray
-from pilotage.kernel.columns import ABSENT
+from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.label_changes import label_changed, label_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.change import Change
 from pilotage.model.events import Cure
 from pilotage.model.expression import Operator
 from pilotage.model.task import Task
@@ -38,3 +40,10 @@ class Traits(Filter):
         for key, wanted in fragment:
             mask &= (nodes.label(key) != ABSENT) == wanted
         return mask
+
+    def remedy(self, fragment: Wanted, columns: Columns, row: int) -> tuple[Change, ...]:
+        changes: list[Change] = []
+        for key, wanted in fragment:
+            before = label_of(columns, key, row)
+            changes += label_changed(key, before, ("" if before is None else before) if wanted else None)
+        return tuple(changes)
