@@ -88,8 +88,8 @@ def applied(engine: Engine, task: Task, name: str, change: Change) -> Task:
             facts["capacity"] = {**capacity, resource: capacity.get(resource, 0) + amount}
         case MoreGpuFree(gpu, thousandths):
             columns.gpu_free[gpu, row] += thousandths
-        case MoreGpus(count):
-            facts["gpus"] = node.gpus + count
+        case MoreGpus(count, model):
+            facts["gpus"], facts["gpu_model"] = node.gpus + count, node.gpu_model or model
         case ModelAllowed(model):
             spec = replace(spec, gpu_models=(*spec.gpu_models, model))
         case TaintTolerated(taint):
@@ -183,6 +183,7 @@ def told(found: Refused | Candidate) -> list[str]:
         ({}, {"node_name": "other"}, ["the name n allowed by the task"]),
         ({"gpus": 1, "gpu_model": "T4"}, {"gpus": 3}, ["2 more GPUs in the node"]),
         ({"gpus": 1, "gpu_model": "T4"}, {"gpus": 1, "gpu_models": ("A10",)}, ["GPU model T4 allowed by the task"]),
+        ({}, {"gpus": 1, "gpu_models": ("A10",)}, ["1 more GPU of model A10 in the node"]),
         (
             {"labels": {"size": "3", "disk": "hdd"}},
             {

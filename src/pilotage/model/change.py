@@ -27,12 +27,14 @@ class MoreGpuFree(Struct, frozen=True, tag=True):
 
 
 class MoreGpus(Struct, frozen=True, tag=True):
-    """So many more GPUs in the node, of the model that it has."""
+    """So many more GPUs in the node, of the model that it has or, if it has none, of ``model`` (empty: of any)."""
 
     count: int
+    model: str = ""
 
     def __str__(self) -> str:
-        return f"{self.count} more GPU{'s' if self.count > 1 else ''} in the node"
+        model = f" of model {self.model}" if self.model else ""
+        return f"{self.count} more GPU{'s' if self.count > 1 else ''}{model} in the node"
 
 
 class ModelAllowed(Struct, frozen=True, tag=True):
@@ -41,7 +43,7 @@ class ModelAllowed(Struct, frozen=True, tag=True):
     model: str
 
     def __str__(self) -> str:
-        return f"GPU model {self.model or '(none)'} allowed by the task"
+        return f"GPU model {self.model} allowed by the task"
 
 
 class TaintTolerated(Struct, frozen=True, tag=True):

@@ -8,6 +8,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Filter
+from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.change import Change, ModelAllowed, MoreGpuFree, MoreGpus
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
@@ -49,10 +50,17 @@ class GpuFit(Filter):
         """The GPUs that lack least come first; an allowed model, and GPUs where there are too few."""
         count, share, models = fragment
         model, gpus = columns.models.values[columns.gpu_model.item(row)], columns.gpu_count.item(row)
-        changes: list[Change] = [ModelAllowed(model)] if models and model not in models else []
-        free = sorted(((left, gpu) for gpu, left in enumerate(columns.gpu_free[:gpus, row].tolist())), reverse=True)
-        changes += [MoreGpuFree(gpu, share - left) for left, gpu in free[:count] if left < share]
-        return (*changes, *([MoreGpus(count - gpus)] if gpus < count else []))
+        free: list[int] = columns.gpu_free[:, row].tolist()
+        # Tasks may hold GPUs that the node has no more: of a GPU that comes back they have their share.
+        added, missing = 0, count - gpus
+        while missing > 0:
+            taken = free[gpus + added] if gpus + added < len(free) else 0
+            missing -= WHOLE_GPU + taken >= share
+            added += 1
+        more = (MoreGpus(added, models[0] if models and not gpus else ""),) if added else ()
+        allowed = (ModelAllowed(model),) if gpus and models and model not in models else ()
+        best = sorted(((left, gpu) for gpu, left in enumerate(free[:gpus])), reverse=True)[:count]
+        return (*allowed, *(MoreGpuFree(gpu, share - left) for left, gpu in best if left < share), *more)
 
     @staticmethod
     def _allowed(models: tuple[str, ...], nodes: Nodes) -> BoolArray:
