@@ -14,7 +14,6 @@ Rules: kube-scheduler's DefaultPreemption, over all nodes instead of a sample, t
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -262,15 +261,17 @@ class _Gpus:
     """Which GPUs tasks hold, as flat arrays: those of task i from ``start[i]`` on."""
 
     def __init__(self, table: TaskTable, slots: IntArray) -> None:
-        holders = np.flatnonzero(table.gpus[slots])
-        held = [placement for slot in slots[holders].tolist() if (placement := table.placements[slot]) is not None]
         self.rows: IntArray = table.row[slots]
-        self.number: IntArray = np.zeros(len(slots), np.int64)
-        self.number[holders] = [len(placement.gpus) for placement in held]
+        self.share: IntArray = table.share[slots]
+        self.number: IntArray = table.gpus[slots]
         self.start = self.number.cumsum() - self.number
-        self.gpu: IntArray = np.fromiter(chain.from_iterable(placement.gpus for placement in held), np.int64)
-        self.share: IntArray = np.zeros(len(slots), np.int64)
-        self.share[holders] = [placement.task.spec.gpu_share for placement in held]
+        self.gpu: IntArray = np.zeros(int(self.number.sum()), np.int64)
+        holders = self.number.nonzero()[0]
+        self.gpu[self.start[holders]] = table.gpu[slots[holders]]
+        for i in np.flatnonzero(self.number > 1).tolist():
+            placement = table.placements[slots[i]]
+            if placement is not None:
+                self.gpu[self.start[i] : self.start[i] + self.number[i]] = placement.gpus
 
     def give_back(self, columns: Columns) -> None:
         """Give back what all of them hold."""

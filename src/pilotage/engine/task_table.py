@@ -12,7 +12,8 @@ FREE = -1
 class TaskTable:
     """Slots of tasks: ``row``, ``priority``, ``seq`` (order of placing), ``going`` [slots], ``demand`` [R, slots].
 
-    ``going`` says that the task was told to leave. A slot that a task left is used again.
+    ``going`` says that the task was told to leave. ``gpus`` is the number of GPUs that it holds, ``share`` what it
+    takes of each in thousandths, ``gpu`` the first of them. A slot that a task left is used again.
     """
 
     def __init__(self) -> None:
@@ -22,8 +23,9 @@ class TaskTable:
         self.seq: IntArray = np.zeros(0, np.int64)
         self.demand: IntArray = np.zeros((0, 0), np.int64)
         self.going: BoolArray = np.zeros(0, np.bool_)
-        self.gpus: BoolArray = np.zeros(0, np.bool_)
-        """Whether the task holds GPUs."""
+        self.gpus: IntArray = np.zeros(0, np.int64)
+        self.share: IntArray = np.zeros(0, np.int64)
+        self.gpu: IntArray = np.zeros(0, np.int64)
         self._free: list[int] = []
 
     def __len__(self) -> int:
@@ -44,7 +46,9 @@ class TaskTable:
         self.row[slot], self.priority[slot], self.seq[slot] = placement.row, task.priority, placement.seq
         self.demand[: len(demand), slot] = demand
         self.demand[len(demand) :, slot] = 0
-        self.going[slot], self.gpus[slot] = placement.going, bool(placement.gpus)
+        self.going[slot], self.gpus[slot] = placement.going, len(placement.gpus)
+        if placement.gpus:
+            self.gpu[slot], self.share[slot] = placement.gpus[0], task.spec.gpu_share
 
     def drop(self, placement: Placement) -> None:
         """Free the slot of a task that leaves its node."""
@@ -61,7 +65,7 @@ class TaskTable:
     def _make_room(self, slots: int, resources: int) -> None:
         if slots > len(self.row):
             length = max(64, 2 * len(self.row))
-            for name in ("row", "priority", "seq", "going", "gpus"):
+            for name in ("row", "priority", "seq", "going", "gpus", "share", "gpu"):
                 setattr(self, name, longer(getattr(self, name), length, axis=0))
             self.demand = longer(self.demand, length, axis=1)
         if resources > len(self.demand):
