@@ -33,7 +33,15 @@ def search(
     def fits(place: Place) -> bool:
         return not any(rule(task, place) for rule in rules.filters.values())
 
-    best: tuple[tuple, Place, list[str], list[str]] | None = None
+    def fits_as_far_as_its_row_goes(place: Place) -> bool:
+        return not any(rule(task, place) for name, rule in rules.filters.items() if name not in rules.timed)
+
+    def rank_of(victims: list[str], number: int) -> tuple:
+        top = tasks[victims[0]].priority if victims else -(2**31) - 1
+        total = sum(tasks[t].priority + 2**31 for t in victims)
+        return (top, total, len(victims), -placed[victims[0]] if victims else 0, number)
+
+    candidates = []
     for number, place in enumerate(cluster.places.values()):
         leaving = [t for t in place.tasks if t in going]
         less = [t for t in place.tasks if t not in going and tasks[t].priority < task.priority]
@@ -41,21 +49,23 @@ def search(
         if not leaving and not less:
             continue
         bare = {t: held for t, held in place.tasks.items() if t not in leaving and t not in less}
+        if fits_as_far_as_its_row_goes(Place(place.node, dict(bare))):
+            alone = _reprieve(place, bare, less, fits_as_far_as_its_row_goes)
+            candidates.append((rank_of(alone, number), number, place, bare, less, leaving, alone))
+    tried = []
+    for _, number, place, bare, less, leaving, alone in sorted(candidates, key=lambda c: c[0]):
         if not fits(Place(place.node, dict(bare))):
             continue
-        victims = _reprieve(place, bare, less, fits)
-        if rules.timed:
-            victims = _minimal(place, bare, less, victims, fits)
-        if not leaving and not victims:
-            continue
-        top = tasks[victims[0]].priority if victims else -(2**31) - 1
-        total = sum(tasks[t].priority + 2**31 for t in victims)
-        rank = (top, total, len(victims), -placed[victims[0]] if victims else 0, number)
-        if best is None or rank < best[0]:
-            best = (rank, place, victims, leaving)
-    if best is None:
+        victims = _minimal(place, bare, less, _reprieve(place, bare, less, fits), fits)
+        if leaving or victims:
+            tried.append((rank_of(victims, number), place, victims, leaving))
+            if set(victims) == set(alone):
+                break
+        elif not rules.timed:
+            break
+    if not tried:
         return None
-    _, place, victims, leaving = best
+    _, place, victims, leaving = min(tried, key=lambda t: t[0])
     bare = {t: held for t, held in place.tasks.items() if t not in leaving and t not in victims}
     for one in victims:
         with_one = {**bare, one: place.tasks[one]}

@@ -7,8 +7,9 @@
       ─▶ the node that gives up least ─▶ the same for it alone, until nobody more can be reprieved
 
 Scratch rows are copies, asked through the plugins' own functions, all candidates of a round in one call; shared
-columns stay as they are. Only where a plugin looks beyond the row (what a departure does to other nodes' counts can not
-be copied row by row) the most promising candidates are tried one by one, inside a transaction that is rolled back.
+columns stay as they are. Only where a plugin looks beyond the row (what a departure does to other nodes' counts can
+not be copied row by row) candidates are tried one by one, the most promising first, inside a transaction that is
+rolled back, until one gives up no more than its row alone made it.
 Rules: kube-scheduler's DefaultPreemption, over all nodes instead of a sample, ties by node order instead of chance.
 """
 
@@ -108,6 +109,8 @@ class Preemption:
             room = self._try(task, row, questions, now)
             if room is not None:
                 found.append((_rank(room, self.state.columns), room))
+                if {victim.slot for victim in room.victims} == trial.victims_on(row):
+                    break  # what looks beyond the row asks for no more here: those behind give up more
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
     def _try(self, task: Task, row: int, questions: Questions, now: float) -> Room | None:
@@ -242,6 +245,11 @@ class _Rows:
                 placement = self.table.placements[slot]
                 if placement is not None:
                     scratch.add_uncounted(row, placement.task.spec, sign)
+
+    def victims_on(self, row: int) -> set[int]:
+        """Return the slots of the tasks of ``row`` that were not reprieved."""
+        slots: list[int] = self.slots[self.evicted & (self.rows[self.at] == row)].tolist()
+        return set(slots)
 
     def ranked(self) -> IntArray:
         """Return the candidate rows, the one that gives up least first; see `_rank`."""
