@@ -84,9 +84,10 @@ class Role:
         self._grpc = Server(self._registry, discovery, keep_alive, gate, dragonfly=dragonfly, message_bytes=size)
         self._parts.push_async_callback(self._stop_pulse)
         self._parts.push_async_callback(self._grpc.stop, STOP_WITHIN_S)
-        grpc_address = self._listen_grpc()
         numbers = Numbers(self._registry.catalogue, discovery, self._pulse, gate)
+        # First, because a gRPC server that was bound and never started complains when it is thrown away.
         http_url = await self._listen_http(numbers) if settings.http else ""
+        grpc_address = self._listen_grpc()
         self._parts.callback(keep_alive.leave)
         await self._grpc.start()
         self._pulsing = asyncio.create_task(self._pulse.run())
