@@ -146,6 +146,7 @@ SIX = "a|b|c|d|e|f"
         (SIX, "a|b|c", 0.6),
         ("a|b|c", SIX, 0.6),
         (SIX, "a|b|c|d|e|g", 1),
+        (f"{SIX}|g", f"{SIX}|h", 1),
         ("cn", "cn|zj", 0.2),
         ("a||b", "a||c", 0.4),
     ],
