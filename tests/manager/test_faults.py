@@ -71,7 +71,7 @@ def test_a_killed_scheduler_is_gone_at_once_and_a_hung_one_after_its_lease(site:
 
 
 def test_the_end_of_an_old_stream_leaves_a_scheduler_that_reconnected(site: Site) -> None:
-    manager = site.manager()
+    manager = site.manager(keep_alive_interval_s="10")
     host, client = site.host(manager), site.host(manager)
     site.scheduler("s", manager)
     wait_until(lambda: host.hostnames() == ["s"], BOUND_S)
