@@ -76,9 +76,11 @@ def test_the_end_of_an_old_stream_leaves_a_scheduler_that_reconnected(site: Site
     site.scheduler("s", manager)
     wait_until(lambda: host.hostnames() == ["s"], BOUND_S)
     me = {"hostname": "s", "ip": "10.0.0.9", "cluster_id": 1}
-    for name in ("older", "newer"):
+    for count, name in ((2, "older"), (3, "newer")):
         client.open(name)
         client.send(name, **me)
+        streams = f"pilotage_manager_streams {count}.0".encode()
+        wait_until(lambda told=streams: told in manager.http_call("GET", "/metrics")[2], BOUND_S)
     client.close("older")
     stays(host, ["s"], LEASE_S)
     client.cancel("newer")
