@@ -11,7 +11,8 @@ from pilotage.engine.kind import Choice, Kind, Rejection, reasons, zeros
 from pilotage.engine.state import State
 from pilotage.kernel.arrays import BoolArray, ScoreArray
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.plugin import DomainFilter, DomainScorer
+from pilotage.kernel.normalise import Normaliser
+from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
 from pilotage.kernel.policy import Policy
 from pilotage.model.task import Task
 
@@ -41,8 +42,11 @@ class Beyond:
         n = state.columns.n
         mask = kind.feasible[:n] if feasible is None else feasible
         parts = self._parts(task, everyone, mask, count)
-        if feasible is None and not parts:
+        if not parts and (feasible is None or kind.bounds_hold(mask)):
             total = kind.total[:n]
+            if feasible is not None and not mask.item(total.argmax()):
+                total = total.copy()
+                np.putmask(total, ~mask, kind.lowest)
         else:
             total = kind.totals_among(state, mask, count)
             for part in parts:
@@ -51,7 +55,10 @@ class Beyond:
         row = int(total.argmax())
         score = total.item(row)
         if kind.tie != "first" or not state.in_order:
-            row = kind.settle(state, (total == score).nonzero()[0], task, seed, feasible)
+            best = total == score
+            if feasible is not None:
+                best &= mask
+            row = kind.settle(state, best.nonzero()[0], task, seed, feasible)
         return Choice(row, score, count)
 
     def _choose_sampled(
@@ -106,6 +113,9 @@ class Beyond:
                 raw = scorer.score_among(fragment, everyone, feasible, count)
                 if raw is None:
                     continue
+                if isinstance(raw, ByDomain):
+                    parts.append(_spread_out(raw, scorer.normaliser, weight))
+                    continue
                 if scorer.normaliser is not None:
                     raw = scorer.normaliser.apply(raw, *scorer.normaliser.bounds(raw, feasible, count))
             else:
@@ -115,7 +125,9 @@ class Beyond:
                     some = scorer.normaliser.apply(some, some.min().item(), some.max().item())
                 raw = zeros(len(everyone), scorer.exact)
                 raw[rows] = some
-            parts.append(raw if weight == 1 else raw * weight)
+            if weight != 1:
+                raw = raw * weight
+            parts.append(raw)
         return parts
 
     def rejection(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Rejection:
@@ -132,3 +144,12 @@ class Beyond:
                     cures |= plugin.cures
                     left[refused] = False
         return Rejection(tuple(found_here), cures)
+
+
+def _spread_out(raw: ByDomain, normaliser: Normaliser | None, weight: int) -> ScoreArray:
+    """Return the weighted scores of all nodes, worked out once per domain."""
+    values = raw.values
+    if normaliser is not None:
+        some = values.take(raw.seen)
+        values = normaliser.apply(values, some.min().item(), some.max().item())
+    return (values if weight == 1 else values * weight).take(raw.codes)

@@ -275,13 +275,13 @@ class Kind:
     def totals_among(self, state: State, feasible: BoolArray, count: int) -> ScoreArray:
         """Return a fresh array of totals if ``count`` of this kind's rows are left feasible; others mean nothing."""
         n = state.columns.n
-        if count < self.count and not self._bounds_hold(feasible):
+        if count < self.count and not self.bounds_hold(feasible):
             bounds = self.bounds_among(feasible, count)
             if bounds != self._bounds:
                 return self.sums(slice(0, n), bounds)
         return self.total[:n].copy()
 
-    def _bounds_hold(self, feasible: BoolArray) -> bool:
+    def bounds_hold(self, feasible: BoolArray) -> bool:
         """Whether rows that showed the bounds once still do, and are feasible: the quick way to know them unmoved."""
         at = self._extremes
         if at is None:

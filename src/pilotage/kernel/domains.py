@@ -58,7 +58,9 @@ class DomainCount:
         self.total = 0
         self.position = -1
         self._lowest: int | None = None
-        self._witnesses = _NOBODY
+        self._at_lowest = self._domains = 0
+        """Number of domains with that many tasks, and of all domains."""
+        self._witnesses = self._seen = _NOBODY
         self._vacant: BoolArray | None = None
 
     def lowest(self, min_domains: int) -> int:
@@ -66,21 +68,24 @@ class DomainCount:
         if self._lowest is None:
             present = self.members[1:] > 0
             self._domains = int(np.count_nonzero(present))
-            self._lowest = int(self.sums[1:][present].min()) if self._domains else 0
+            some = self.sums[1:][present]
+            self._lowest = int(some.min()) if self._domains else 0
+            self._at_lowest = int(np.count_nonzero(some == self._lowest))
         return self._lowest if self._domains >= min_domains else 0
 
-    def seen(self, nodes: Nodes, mask: BoolArray) -> int:
-        """Return how many domains (nodes without the label make up one) the ``nodes`` in ``mask`` stand in."""
-        codes = nodes.label(self.key)
+    def seen(self, nodes: Nodes, mask: BoolArray) -> IntArray:
+        """Return the codes of the domains that the ``nodes`` in ``mask`` stand in; 0 if some lack the label."""
         everywhere = isinstance(nodes.rows, slice)
         if everywhere and len(self._witnesses) and mask.take(self._witnesses).all():
-            return len(self._witnesses)
+            return self._seen
+        codes = nodes.label(self.key)
         rows = mask.nonzero()[0]
         found, first = np.unique(codes.take(rows), return_index=True)
         # Where every domain there is was seen, one row of each that is still in the mask shows that all are.
         all_there_are = len(found) == np.count_nonzero(np.bincount(codes, nodes.of(nodes.columns.alive)))
         self._witnesses = rows.take(first) if everywhere and all_there_are else _NOBODY
-        return len(found)
+        self._seen = found
+        return found
 
     def vacant(self, nodes: Nodes) -> BoolArray:
         """Return bool[n]: nodes in whose domain no task is counted, and those without the label."""
@@ -139,6 +144,19 @@ class DomainCount:
         self.members[after] += 1
         self._forget()
 
+    def _follow_lowest(self, before: int, after: int) -> None:
+        """Keep the fewest of all domains as one of them changes, as long as that is plain to see."""
+        if self._lowest is None:
+            return
+        if after < self._lowest:
+            self._lowest, self._at_lowest = after, 1
+        elif after == self._lowest:
+            self._at_lowest += 1
+        elif before == self._lowest:
+            self._at_lowest -= 1
+            if not self._at_lowest:
+                self._lowest = None
+
     def _recount(self, row: int) -> None:
         domain = self.domain.item(row)
         more = (self.count.values.item(row) if domain else 0) - self.counted.item(row)
@@ -148,7 +166,7 @@ class DomainCount:
         self.sums[domain] += more
         self.counted[row] += more
         self.total += more
-        self._lowest = None
+        self._follow_lowest(before, before + more)
         if self._vacant is not None and (before == 0) != (before + more == 0):
             # The usual case of a domain that fills or empties: a host. Nodes that are not counted carry labels too.
             if self.members.item(domain) == 1 and self.within == EVERYWHERE:

@@ -3,11 +3,11 @@
 from collections.abc import Hashable
 from enum import IntEnum
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from pilotage.kernel.arrays import BoolArray, ScoreArray
+from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Normaliser
@@ -159,12 +159,23 @@ class DomainFilter(Filter):
         return np.ones(len(nodes), np.bool_) if admitted is None else admitted
 
 
+class ByDomain(NamedTuple):
+    """Raw scores that are equal in a domain: ``values`` by label code, int64[D].
+
+    ``codes`` int64[n]: each node's code; ``seen``: the codes of feasible nodes, each once.
+    """
+
+    values: IntArray
+    codes: IntArray
+    seen: IntArray
+
+
 class DomainScorer(Scorer):
     """A scorer that looks at tasks on other nodes: asked about all rows, and told which of them are feasible."""
 
     depends: Depends = "domain"
 
-    def score_among(self, fragment: Any, nodes: Nodes, feasible: BoolArray, count: int) -> ScoreArray | None:
+    def score_among(self, fragment: Any, nodes: Nodes, feasible: BoolArray, count: int) -> ScoreArray | ByDomain | None:
         """Return raw scores of ``nodes``, of which ``count`` are ``feasible``; those of others mean nothing.
 
         None: normalised, all are 0.
@@ -174,6 +185,8 @@ class DomainScorer(Scorer):
     def score(self, fragment: Any, nodes: Nodes) -> ScoreArray:
         """Return the raw scores of feasible nodes, as every scorer does."""
         raw = self.score_among(fragment, nodes, np.ones(len(nodes), np.bool_), len(nodes))
+        if isinstance(raw, ByDomain):
+            return raw.values.take(raw.codes)
         return np.zeros(len(nodes), np.int64) if raw is None else raw
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, FloatArray, IntArray
 from pilotage.kernel.columns import ABSENT
-from pilotage.kernel.domains import Within, tasks_per_domain
+from pilotage.kernel.domains import DomainCount, Within, tasks_per_domain
 from pilotage.kernel.neighbours import Meant
 from pilotage.kernel.node_terms import required_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import LEFT_OUT, Reversed
-from pilotage.kernel.plugin import DomainFilter, DomainScorer
+from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
 from pilotage.model.company import Spread
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
@@ -122,7 +122,9 @@ class EvenSpread(DomainScorer):
     def fragment(self, task: Task) -> tuple[Part, ...] | None:
         return _parts(task, hard=False)
 
-    def score_among(self, fragment: tuple[Part, ...], nodes: Nodes, feasible: BoolArray, count: int) -> IntArray:
+    def score_among(
+        self, fragment: tuple[Part, ...], nodes: Nodes, feasible: BoolArray, count: int
+    ) -> IntArray | ByDomain:
         ignored: BoolArray | None = None
         for key in {part.constraint.key for part in fragment if not part.constraint.lenient}:
             codes = nodes.label(key)
@@ -130,34 +132,35 @@ class EvenSpread(DomainScorer):
                 ignored = codes == ABSENT if ignored is None else ignored | (codes == ABSENT)
         scored = feasible if ignored is None else feasible & ~ignored
         size = count if ignored is None else int(np.count_nonzero(scored))
-        if len(fragment) == 1 and fragment[0].constraint.key != HOSTNAME:
-            # Equal in a domain: rounded once per domain.
-            constraint = fragment[0].constraint
-            result = _rounded(_by_domain(fragment[0], nodes, scored)).take(nodes.label(constraint.key))
-        else:
-            total: FloatArray = np.zeros(len(nodes))
-            for part in fragment:
-                codes = nodes.label(part.constraint.key)
-                if part.constraint.key == HOSTNAME:
-                    raw = _by_host(part, nodes, size)
-                    if part.constraint.lenient:
-                        raw[codes == ABSENT] = 0.0
-                    total += raw
-                else:
-                    total += _by_domain(part, nodes, scored).take(codes)
-            result = _rounded(total)
+        if ignored is None and len(fragment) == 1 and fragment[0].constraint.key != HOSTNAME:
+            part = fragment[0]
+            seen = _count(part, nodes).seen(nodes, feasible)
+            return ByDomain(_rounded(_by_domain(part, nodes, len(seen))), nodes.label(part.constraint.key), seen)
+        total: FloatArray = np.zeros(len(nodes))
+        for part in fragment:
+            codes = nodes.label(part.constraint.key)
+            if part.constraint.key == HOSTNAME:
+                raw = _by_host(part, nodes, size)
+                if part.constraint.lenient:
+                    raw[codes == ABSENT] = 0.0
+                total += raw
+            else:
+                total += _by_domain(part, nodes, len(_count(part, nodes).seen(nodes, scored))).take(codes)
+        result = _rounded(total)
         if ignored is not None:
             result[ignored] = LEFT_OUT
         return result
 
 
-def _by_domain(part: Part, nodes: Nodes, scored: BoolArray) -> FloatArray:
+def _count(part: Part, nodes: Nodes) -> DomainCount:
+    return tasks_per_domain(nodes.columns, part.meant, part.constraint.key, part.within)
+
+
+def _by_domain(part: Part, nodes: Nodes, size: int) -> FloatArray:
     """Return one constraint's part of the score by label code, float64[D]; 0 for nodes without the label."""
     constraint = part.constraint
-    per_domain = tasks_per_domain(nodes.columns, part.meant, constraint.key, part.within)
-    sums = per_domain.sums * bool(constraint.selector.expressions)  # an empty selector counts nothing
-    raw = sums.astype(np.float64)
-    raw *= _ln(per_domain.seen(nodes, scored) + 2)
+    raw = _count(part, nodes).sums.astype(np.float64)
+    raw *= _ln(size + 2) if constraint.selector.expressions else 0.0  # an empty selector counts nothing
     raw += constraint.max_skew - 1
     raw[ABSENT] = 0.0
     return raw

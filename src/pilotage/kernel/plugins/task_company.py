@@ -12,7 +12,7 @@ from pilotage.kernel.domains import tasks_per_domain
 from pilotage.kernel.neighbours import Field, Meant, Neighbours, Wanting
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Span
-from pilotage.kernel.plugin import DomainFilter, DomainScorer
+from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
 from pilotage.model.company import Company, PreferredCompany
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
@@ -119,13 +119,19 @@ class WelcomeCompany(DomainScorer):
     def fragment(self, task: Task) -> Likes:
         return Likes(task.spec.preferred_company, task.labels, task.namespace)
 
-    def score_among(self, fragment: Likes, nodes: Nodes, feasible: BoolArray, count: int) -> IntArray | None:
+    def score_among(self, fragment: Likes, nodes: Nodes, feasible: BoolArray, count: int) -> IntArray | ByDomain | None:
+        parts = [
+            (per_domain, per_domain.sums * weight)
+            for weight, who, key in self._terms(fragment, nodes.columns.neighbours)
+            if (per_domain := tasks_per_domain(nodes.columns, who, key)).total
+        ]
+        if len(parts) == 1:
+            ((per_domain, values),) = parts
+            return ByDomain(values, nodes.label(per_domain.key), per_domain.seen(nodes, feasible))
         total: IntArray | None = None
-        for weight, who, key in self._terms(fragment, nodes.columns.neighbours):
-            per_domain = tasks_per_domain(nodes.columns, who, key)
-            if per_domain.total:
-                some = (per_domain.sums * weight).take(nodes.label(key))
-                total = some if total is None else total + some
+        for per_domain, values in parts:
+            some = values.take(nodes.label(per_domain.key))
+            total = some if total is None else total + some
         return total
 
     def _terms(self, fragment: Likes, neighbours: Neighbours) -> Iterator[tuple[int, Meant | Wanting, str]]:
