@@ -42,7 +42,7 @@ SEED = 7
 WARM_UP = 200
 """Requests that are not counted: both begin with an empty queue, and one with empty predictions."""
 
-CALIBRATION = 40
+CALIBRATION = 20
 
 SLOWER = {"fast": 1.0, "medium": 1.5, "slow": 3.0}
 NAMES = ("least-outstanding", "pilotage")
@@ -153,12 +153,13 @@ async def drive(urls: dict[str, str], workload: Workload, fast_s: FloatArray) ->
         return found
 
 
-async def overhead(url: str) -> float:
-    """Return the median of what a task takes beside its run, in seconds: 40 of them, each when the one before ended."""
+async def overhead(url: str, workload: Workload, fast_s: FloatArray) -> float:
+    """Return the median of what a task takes beside its run, in seconds: 20 of them, each when the one before ended."""
     beside = []
     async with aiohttp.ClientSession() as session:
-        for _ in range(CALIBRATION):
-            body = {"model": "m", "input": {"run_ms": 20.0}, "metadata": {}}
+        for at in range(CALIBRATION):
+            metadata = {INPUT: float(workload.input_tokens[at])}
+            body = {"model": "m", "input": {"run_ms": float(fast_s[at]) * 1000}, "metadata": metadata}
             async with session.post(f"{url}/api/v1/tasks", json=body) as answer:
                 task_id = (await answer.json())["id"]
             row: dict[str, Any] = {"finished": None}
@@ -225,7 +226,7 @@ def run() -> None:
     fast_s = run_times(workload, servers)["fast"]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         urls = {name: stack.enter_context(processes(name, servers, Path(folder))) for name in NAMES}
-        overheads = {name: asyncio.run(overhead(urls[name])) for name in NAMES}
+        overheads = {name: asyncio.run(overhead(urls[name], workload, fast_s)) for name in NAMES}
         expected = {name: simulate(parts, servers, workload, name, overheads[name])[WARM_UP:] for name in NAMES}
         measured = {name: each[WARM_UP:] for name, each in asyncio.run(drive(urls, workload, fast_s)).items()}
     rows = []

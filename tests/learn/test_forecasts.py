@@ -147,6 +147,14 @@ def test_a_task_without_the_feature_gets_the_mix() -> None:
     assert found.mean_s == pytest.approx(10.5, rel=0.2)
 
 
+def test_a_few_tasks_that_say_nothing_do_not_hide_what_the_others_say() -> None:
+    predictor = taught(1000)
+    for _ in range(200):
+        predictor.observe("m", {}, "fast", 1.0)
+    assert mean_of(predictor, 900, "fast") == pytest.approx(20.0, rel=0.3)
+    assert mean_of(predictor, 100, "fast") == pytest.approx(1.0, rel=0.3)
+
+
 def test_names_from_outside_do_not_fill_the_memory() -> None:
     predictor = OnlinePredictor()
     for at in range(MODELS + 10):

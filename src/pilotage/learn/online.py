@@ -5,7 +5,7 @@ logarithms, so that a platform that gets the long tasks is not taken for a slow 
 of the work is used, if it explains enough; else all tasks of the model share one distribution.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +25,8 @@ FEATURES = 16
 _PER_BIN = 20
 _ROUNDS = 3
 _EXPLAINS = 0.1
+_SAID = 0.8
+"""A number can be the feature if at least this part of the runs has it."""
 
 
 class OnlinePredictor:
@@ -76,8 +78,10 @@ class _Fit:
         self._feature, groups = "", np.zeros(len(runs), np.int64)
         bins = min(BINS, len(runs) // _PER_BIN)
         best = _EXPLAINS
-        for name in sorted(set.intersection(*({*numbers} for numbers, _, _ in runs)))[:FEATURES]:
-            values = np.array([numbers[name] for numbers, _, _ in runs])
+        said = Counter(name for numbers, _, _ in runs for name in numbers)
+        for name in sorted(name for name, count in said.items() if count >= _SAID * len(runs))[:FEATURES]:
+            usual = float(np.median([numbers[name] for numbers, _, _ in runs if name in numbers]))
+            values = np.array([numbers.get(name, usual) for numbers, _, _ in runs])
             edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="higher"))
             found = np.searchsorted(edges, values, side="right")
             explained = _explained(logs, where, found)
@@ -86,7 +90,12 @@ class _Fit:
         speeds = _speeds(logs, where, groups)
         self._speed = {platform: float(np.exp(speeds[at])) for at, platform in enumerate(platforms)}
         work = np.exp(logs - speeds[where]).tolist()
-        self._bins = Bins([numbers[self._feature] for numbers, _, _ in runs], work, bins) if self._feature else None
+        known = [
+            (numbers[self._feature], each)
+            for (numbers, _, _), each in zip(runs, work, strict=True)
+            if self._feature in numbers
+        ]
+        self._bins = Bins([value for value, _ in known], [each for _, each in known], bins) if self._feature else None
         self._all = Sample(work)
 
     def run_time(self, metadata: Mapping[str, Any], platform: str) -> RunTime:
