@@ -112,6 +112,29 @@ def test_tasks_that_run_already_count_once() -> None:
     assert again.state.columns.workload is None
 
 
+def test_tasks_that_leave_are_learned_too_and_kept_in_a_checkpoint() -> None:
+    learner, specs = MixLearner(), drawn(SHARES, ENOUGH + 2 * LOOK_EVERY, seed=8)
+    (first,) = learned(learner, specs[:ENOUGH])
+    assert not first[1].leaves
+    learner.left()
+    again = MixLearner()
+    again.restore(learner.checkpoint())
+    changes = learned(learner, specs[ENOUGH:])
+    assert [mix.leaves for _, mix in changes] == [True]
+    assert learned(again, specs[ENOUGH:]) == changes
+
+
+def test_an_engine_sees_tasks_leave() -> None:
+    engine = engine_of("pilotage-learned")
+    arrive(engine, [OTHERS[1]] * (ENOUGH - 1))
+    engine.decide()
+    engine.apply(TaskFinished("t0"))
+    arrive(engine, [OTHERS[1]], prefix="last")
+    workload = engine.state.columns.workload
+    assert workload is not None
+    assert workload.leaves
+
+
 def test_a_policy_says_that_it_learns() -> None:
     assert named("pilotage").digest != named("pilotage-learned").digest
     assert "mix=learned" in repr(pilotage_learned())

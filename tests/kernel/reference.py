@@ -528,7 +528,7 @@ def worth_and_stranding(task: Task, place: Place, cluster: Cluster) -> float:
     free, node = [max(r, 0) for r in place.remainders()], place.node
     lost = 1000 * task.gpus
     if task.gpus and task.gpu_share < 1000:
-        lost = min(worth_lost(task, cluster).get(r, 1000) for r in [*free, -1])
+        lost = min(worth_lost(task, cluster).get(r, 1100) for r in [*free, -1])
     limit = min(0.9 * node.capacity.get("cpu", 0) / max(node.gpus, 1), worth_of(cluster.workload).cpu_per_gpu)
 
     def stranded(cpu: int, gpu: int) -> float:
@@ -546,7 +546,8 @@ def worth_and_stranding(task: Task, place: Place, cluster: Cluster) -> float:
 def worth_lost(task: Task, cluster: Cluster) -> dict[int, int]:
     """By remainder, what the task's share takes of its worth; only remainders that fit."""
     table = worth_of(cluster.workload).worth_list
-    return {r: table[r] - table[r - task.gpu_share] for r in range(task.gpu_share, 1001)}
+    opening = 100 if cluster.workload is not None and cluster.workload.leaves else 0
+    return {r: table[r] - table[r - task.gpu_share] + opening * (r == 1000) for r in range(task.gpu_share, 1001)}
 
 
 def least_worth(task: Task, place: Place, cluster: Cluster) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pilotage import Node, Task, TaskSpec, devices, scorers
 from pilotage.engine.state import State
@@ -99,7 +100,7 @@ def clusters(draw: st.DrawFn) -> tuple[State, TaskSpec]:
             spec = TaskSpec(demand={"cpu": draw(st.integers(0, 40_000))}, gpus=1, gpu_share=draw(st.integers(1, 1000)))
             state.place(Task(id=f"t{i}-{j}", spec=spec), i, (draw(st.integers(0, gpus - 1)),), known=True)
     if draw(st.booleans()):
-        state.expect(load_trace("openb").workload)
+        state.expect(replace(load_trace("openb").workload, leaves=draw(st.booleans())))
     gpus = draw(st.sampled_from([0, 1, 1, 2]))
     share = draw(st.integers(1, 1000)) if gpus == 1 else 1000
     return state, TaskSpec(demand={"cpu": draw(st.integers(0, 40_000))}, gpus=gpus, gpu_share=share)
@@ -126,6 +127,22 @@ def test_the_gpu_that_loses_the_least_worth_is_taken() -> None:
     assert devices.least_worth.choose(new, state.columns, 0, seed=0) == (0,)
     two = Task(id="two", spec=TaskSpec(gpus=1))
     assert devices.least_worth.choose(two, state.columns, 0, seed=0) == (2,)
+
+
+def test_a_whole_gpu_is_broken_last_where_tasks_leave() -> None:
+    usual = load_trace("openb").workload
+    for leaves, gpu, cost in ((False, 0, 250), (True, 1, 250)):
+        state = State()
+        state.add_node(Node(name="n", capacity={"cpu": 64_000}, gpus=2))
+        state.expect(replace(usual, leaves=leaves))
+        state.place(Task(id="old", spec=TaskSpec(gpus=1, gpu_share=540)), 0, (1,))
+        # A 230 takes 500 -> 250 from the 460 that are left, and 1000 -> 750 from the whole GPU: the same.
+        new = Task(id="new", spec=TaskSpec(gpus=1, gpu_share=230))
+        assert devices.least_worth.choose(new, state.columns, 0, seed=0) == (gpu,)
+        scorer = scorers.worth_and_stranding()
+        assert scorer.score_row(scorer.fragment(new), state.columns, 0) == -cost // 50
+        state.add_node(Node(name="untouched", capacity={"cpu": 64_000}, gpus=2))
+        assert scorer.score_row(scorer.fragment(new), state.columns, 1) == -(cost + 100 * leaves) // 50
 
 
 def test_without_a_mix_a_remainder_is_worth_itself() -> None:

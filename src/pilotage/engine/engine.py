@@ -203,6 +203,8 @@ class Engine:
         if task_id in self.state.placements:
             task = self.state.remove(task_id).task
             self._attempts.pop(task_id, None)
+            if self._mix is not None:
+                self._mix.left()
             self.room.cured(Cure.TASK_LEFT, now)
         elif task_id in self.room:
             task = self.room.take(task_id).task

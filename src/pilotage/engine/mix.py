@@ -2,7 +2,7 @@
 
 Arrivals are counted by what a mix tells apart, over a window of the last ones. Until enough were seen there is no mix,
 and a policy makes do without. Then it is derived again when twice as many are known as it rests on, or when the window
-differs from it by more than chance.
+differs from it by more than chance, or when it shows that tasks leave again.
 """
 
 from msgspec import Struct
@@ -35,6 +35,7 @@ class MixCheckpoint(Struct, frozen=True, kw_only=True):
     newer: Counts
     in_newer: int
     derived_from: Counts
+    leaves: bool = False
 
 
 class MixLearner:
@@ -46,6 +47,13 @@ class MixLearner:
         self._newer: dict[Group, int] = {}
         self._in_newer = 0
         self._derived_from: dict[Group, int] = {}
+        self._leaves = False
+
+    def left(self) -> None:
+        """Note that a task left its node: what is learned from now on is a mix of tasks that end."""
+        if not self._leaves:
+            self._leaves = True
+            self._derived_from = {}
 
     def note(self, spec: TaskSpec) -> Workload | None:
         """Count one arrival; return the mix to expect from now on, or None while the one in use will do."""
@@ -64,7 +72,7 @@ class MixLearner:
         if known < 2 * before and not _differ(counts, known, self._derived_from, before):
             return None
         self._derived_from = counts
-        return head_of(counts)
+        return head_of(counts, leaves=self._leaves)
 
     def checkpoint(self) -> MixCheckpoint:
         """Return all that `restore` needs to make a learner that goes on like this one."""
@@ -74,13 +82,14 @@ class MixLearner:
             newer=tuple(self._newer.items()),
             in_newer=self._in_newer,
             derived_from=tuple(self._derived_from.items()),
+            leaves=self._leaves,
         )
 
     def restore(self, checkpoint: MixCheckpoint) -> None:
         """Take over what another learner knew."""
         self.seen, self._in_newer = checkpoint.seen, checkpoint.in_newer
         self._older, self._newer = dict(checkpoint.older), dict(checkpoint.newer)
-        self._derived_from = dict(checkpoint.derived_from)
+        self._derived_from, self._leaves = dict(checkpoint.derived_from), checkpoint.leaves
 
 
 def _differ(some: dict[Group, int], total: int, others: dict[Group, int], of_others: int) -> bool:

@@ -18,6 +18,12 @@ from pilotage.model.workload import Workload
 HEADROOM = 0.9
 """An untouched node never counts as stranded: its own ratio of CPU to GPUs, times this, bounds the mix's."""
 
+OPENING = 100
+"""Thousandths of a GPU that breaking a whole one for a share costs more, where tasks leave again.
+
+Where nothing leaves, every remainder is filled in the end. Where tasks come and go, whole GPUs are what runs out.
+"""
+
 _UNIT = 10
 """Thousandths of a GPU in one unit of the knapsack; shares are rounded up, remainders down."""
 _CAPACITY = WHOLE_GPU // _UNIT
@@ -28,10 +34,12 @@ _MOST_ROUNDS = 10_000
 class Worth:
     """The expected workload, compiled: ``worth`` int64[1001] by remainder; ``cpu_per_gpu`` in milli per GPU.
 
-    Without a workload a remainder is worth itself, and a node's own ratio alone bounds the CPU per GPU.
+    ``opening``: what breaking a whole GPU costs besides. Without a workload a remainder is worth itself, and a node's
+    own ratio alone bounds the CPU per GPU.
     """
 
     def __init__(self, workload: Workload | None) -> None:
+        self.opening = OPENING if workload is not None and workload.leaves else 0
         if workload is None:
             self.cpu_per_gpu = math.inf
             self._set(list(range(WHOLE_GPU + 1)))

@@ -16,9 +16,13 @@ MAX_WEIGHT = 2**31
 
 
 class Workload(Struct, frozen=True, cache_hash=True):
-    """Specs with integer weights (how many tasks of that spec); weights are relative."""
+    """Specs with integer weights (how many tasks of that spec); weights are relative.
+
+    ``leaves``: whether tasks of this mix end again, so that the room they leave is given away anew.
+    """
 
     parts: tuple[tuple[TaskSpec, int], ...]
+    leaves: bool = False
 
     def __post_init__(self) -> None:
         force_setattr(self, "parts", tuple((spec, weight) for spec, weight in self.parts))
@@ -48,7 +52,7 @@ def head_workload(specs: Iterable[TaskSpec], keep: float = 0.95) -> Workload:
     return head_of(Counter(map(group_of, specs)), keep)
 
 
-def head_of(counts: Mapping[Group, int], keep: float = 0.95) -> Workload:
+def head_of(counts: Mapping[Group, int], keep: float = 0.95, *, leaves: bool = False) -> Workload:
     """The commonest groups that together make up ``keep`` of all tasks.
 
     Groups are ordered by count falling (ties: first come first) and cut once the head covers ``keep`` of the tasks.
@@ -61,4 +65,4 @@ def head_of(counts: Mapping[Group, int], keep: float = 0.95) -> Workload:
         spec = TaskSpec(demand=immutabledict(cpu=cpu), gpus=gpus, gpu_share=share, gpu_models=models)
         head.append((spec, count))
         covered += count
-    return Workload(tuple(head))
+    return Workload(tuple(head), leaves)

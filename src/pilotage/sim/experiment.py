@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.engine.recorder import Recording, RecordingEngine
@@ -55,7 +56,8 @@ def run(
     world = World(engine, tasks, durations_s)
     for node in node_order(trace.nodes, rng):
         world.apply(NodeAdded(node))
-    world.apply(WorkloadExpected(trace.workload))
+    leaves = any(duration_s != FOREVER_S for duration_s in durations_s)
+    world.apply(WorkloadExpected(replace(trace.workload, leaves=leaves)))
     measured = Measurement(engine, trace, tasks)
     often = max(1, len(tasks) // 100)
     for i, step in enumerate(world.steps()):

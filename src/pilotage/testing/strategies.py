@@ -156,7 +156,8 @@ def tasks(draw: DrawFn, ids: SearchStrategy[str] = _IDS, spec: SearchStrategy[Ta
     )
 
 
-_WORKLOADS = st.lists(st.tuples(_SPECS, st.integers(1, 50)), min_size=1, max_size=5).map(lambda p: Workload(tuple(p)))
+_PARTS = st.lists(st.tuples(_SPECS, st.integers(1, 50)), min_size=1, max_size=5)
+_WORKLOADS = st.builds(Workload, _PARTS.map(tuple), st.booleans())
 
 
 def workloads() -> SearchStrategy[Workload]:

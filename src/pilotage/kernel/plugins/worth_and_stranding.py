@@ -9,7 +9,7 @@ from pilotage.kernel.arrays import FloatArray, IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
-from pilotage.kernel.worth import HEADROOM, Worth, stranded, stranded_of_one, worth_of
+from pilotage.kernel.worth import HEADROOM, OPENING, Worth, stranded, stranded_of_one, worth_of
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.task import Task
 
@@ -19,14 +19,17 @@ Fragment = tuple[int, int, int]
 BUCKET = 50
 """Thousandths of a GPU in one step of the cost: what is cheaper by less leaves the choice to the node order."""
 _SLACK = 1e-6
+_MOST = WHOLE_GPU + OPENING
+"""What a share costs at most; also where no GPU fits."""
 
 
 @dataclass(frozen=True)
 class WorthAndStranding(Scorer):
     """-(ceil(worth lost / 50) + ceil(GPU newly stranded / 50)), both in thousandths of a GPU.
 
-    Worth lost: of a shared GPU w(r) - w(r - share), the least over the node's GPUs that fit; 1000 per whole GPU; 0
-    without GPU. Newly stranded: after minus before, below zero when the task eats GPU that lacked CPU beside it.
+    Worth lost: of a shared GPU w(r) - w(r - share), and 100 more if it was whole and tasks of the mix leave again, the
+    least over the node's GPUs that fit; 1000 per whole GPU; 0 without GPU. Newly stranded: after minus before, below
+    zero when the task eats GPU that lacked CPU beside it.
     """
 
     name = "worth-and-stranding"
@@ -44,7 +47,9 @@ class WorthAndStranding(Scorer):
         lost: IntArray = np.full(len(nodes), gpus * WHOLE_GPU, np.int64)
         if gpus and share < WHOLE_GPU:
             each = worth.worth.take(free) - worth.worth.take(np.maximum(free - share, 0))
-            lost = np.where(free >= share, each, WHOLE_GPU).min(axis=0, initial=WHOLE_GPU)
+            if worth.opening:
+                each += worth.opening * (free == WHOLE_GPU)
+            lost = np.where(free >= share, each, _MOST).min(axis=0, initial=_MOST)
         limits = worth.limits(nodes.capacity["cpu"], nodes.gpu_count)
         after = stranded(cpu_free - cpu, np.maximum(idle - gpus * share, 0), limits)
         newly = after - stranded(cpu_free, idle, limits)
@@ -59,7 +64,7 @@ class WorthAndStranding(Scorer):
         cpu_free, idle = capacity[at] - used[at], sum(free)
         lost = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            lost = min([_lost(worth, left, share) for left in free if left >= share], default=WHOLE_GPU)
+            lost = min([_lost(worth, left, share) for left in free if left >= share], default=_MOST)
         limit = min(HEADROOM * capacity[at] / max(columns.gpu_count.item(row), 1), worth.cpu_per_gpu)
         after = stranded_of_one(cpu_free - cpu, max(idle - gpus * share, 0), limit)
         newly = after - stranded_of_one(cpu_free, idle, limit)
@@ -83,7 +88,8 @@ class LeastWorth(DeviceRule):
 
 
 def _lost(worth: Worth, left: int, share: int) -> int:
-    return worth.worth_list[left] - worth.worth_list[left - share]
+    lost = worth.worth_list[left] - worth.worth_list[left - share]
+    return lost + worth.opening if left == WHOLE_GPU else lost
 
 
 def _buckets(thousandths: FloatArray) -> IntArray:
