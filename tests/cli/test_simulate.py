@@ -95,6 +95,18 @@ def test_a_policy_of_the_users_own_on_a_trace_of_their_own(tmp_path: Path) -> No
     assert all(run["gpu_allocation_pct_at_100"] is None for run in runs)
 
 
+def test_preempt_is_a_flag_for_all_and_an_ending_for_one(tmp_path: Path) -> None:
+    write(tmp_path, "t.csv", "id,cpu_milli,arrival_s,duration_s,priority,queue\na,900,0,9,0,x\nb,900,1,9,5,y\n")
+    write(tmp_path, "n.csv", "name,cpu_milli\nn,1000\n")
+    for arguments, evictions in (
+        (("--policy", "bestfit,bestfit+preempt"), [None, 1]),
+        (("--policy", "bestfit", "--preempt"), [1]),
+    ):
+        done = pilotage("simulate", "t.csv", "--nodes", "n.csv", *arguments, "--json", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert [run["evictions"] for run in json.loads(done.stdout)["runs"]] == evictions
+
+
 def test_what_no_flag_says_comes_from_the_configuration(tmp_path: Path) -> None:
     write(tmp_path, "pilotage.toml", '[simulate]\npolicies = ["fgd"]\nseeds = 2\nfill_ratio = 0.02\nworkers = 1\n')
     done = pilotage("simulate", "openb", "--json", folder=tmp_path, PILOTAGE_SIMULATE_POLICIES="bestfit")

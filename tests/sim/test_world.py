@@ -8,7 +8,8 @@ from pilotage.engine.engine import Engine
 from pilotage.engine.validate import validate
 from pilotage.kernel.policies import named
 from pilotage.model.effects import Bind
-from pilotage.model.events import NodeAdded
+from pilotage.model.events import NodeAdded, QueueDeclared
+from pilotage.model.queue import Queue
 from pilotage.sim.experiment import run
 from pilotage.sim.traces.catalogue import load_trace
 from pilotage.sim.traces.trace import Trace
@@ -20,12 +21,14 @@ def trace_of(folder: Path, tasks: str, nodes: str = "name,cpu_milli,gpus\nn,1000
     return load_trace(write(folder, "tasks.csv", tasks), nodes=write(folder, "nodes.csv", nodes))
 
 
-def starts(trace: Trace) -> dict[str, float]:
-    """Play a trace and return when each task got its place; the engine's invariants are checked at every step."""
-    engine = Engine(named("bestfit"))
+def starts(trace: Trace, *, preempt: bool = False) -> dict[str, float]:
+    """Play a trace and return when each task got its last place; the engine's invariants are checked at every step."""
+    engine = Engine(named("bestfit").preempting() if preempt else named("bestfit"))
     world = World(engine, trace.tasks, trace.durations_s)
     for node in trace.nodes:
         world.apply(NodeAdded(node))
+    for name in sorted({task.queue for task in trace.tasks} - {""}):
+        world.apply(QueueDeclared(Queue(name=name)))
     found = {}
     for step in world.steps():
         validate(engine)
@@ -61,6 +64,29 @@ def test_gpu_shares_come_back(tmp_path: Path) -> None:
     nodes = "name,cpu_milli,gpus\nn,1000,1\n"
     # 600 of the GPU are free at 10, and c takes 500 of them. d, rejected then for the second time, may try at 12.
     assert starts(trace_of(tmp_path, text, nodes)) == {"a": 0, "b": 1, "c": 10, "d": 12}
+
+
+def test_an_evicted_task_waits_again_and_runs_from_its_beginning(tmp_path: Path) -> None:
+    # c comes at 4 and drives out b, the newer one of two; b goes on when a leaves at 10, and runs for 8 s until 18.
+    text = "id,cpu_milli,arrival_s,duration_s,priority\na,500,0,10,0\nb,500,1,8,0\nc,500,4,20,3\nd,500,18,1,0\n"
+    trace = trace_of(tmp_path, text)
+    assert starts(trace, preempt=True) == {"a": 0, "c": 4, "b": 10, "d": 18}
+    result = run(trace, named("bestfit").preempting(), 42)
+    assert (result.arrivals, result.placed, result.unplaced, result.evictions) == (4, 4, 0, 1)
+    assert result.waiting_mean_s == 0
+    assert run(trace, named("bestfit"), 42).evictions is None
+
+
+def test_a_task_whose_time_comes_as_it_is_evicted_leaves_once(tmp_path: Path) -> None:
+    text = "id,cpu_milli,arrival_s,duration_s,priority\na,1000,0,5,0\nb,1000,4,2,1\nc,1,20,1,0\n"
+    assert starts(trace_of(tmp_path, text), preempt=True) == {"b": 4, "a": 6, "c": 20}
+
+
+def test_queues_of_a_trace_take_turns(tmp_path: Path) -> None:
+    rows = [f"{queue}{i},250,0,{10 + i},{queue}" for queue in "ab" for i in range(3)]
+    trace = trace_of(tmp_path, "\n".join(("id,cpu_milli,arrival_s,duration_s,queue", *rows)) + "\n")
+    first = [name for name, start in starts(trace).items() if start == 0]
+    assert first == ["a0", "b0", "a1", "b1"]
 
 
 def test_waiting_and_allocation_are_measured_over_time(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ TIMED = (
     Metric("p99 wait s", lambda run: run.waiting_p99_s, -1, 0),
     Metric("mean slow-down", lambda run: run.slowdown_mean, -1, 2),
     Metric("never placed", lambda run: run.unplaced, -1, 0),
+    Metric("evictions", lambda run: run.evictions, -1, 0),
     Metric("GPU % (mean)", lambda run: run.gpu_allocation_mean_pct, 1, 2),
     Metric("GPUs wasted %", lambda run: run.frag_mean_pct, -1, 2),
     Metric("CPU % (mean)", lambda run: run.cpu_allocation_mean_pct, 0, 1),

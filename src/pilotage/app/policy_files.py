@@ -24,12 +24,19 @@ _UNNAMED = "policy"
 """The name of a policy whose author gave none."""
 
 
+PREEMPT = "+preempt"
+"""What a policy's name ends in where tasks may drive out less important ones."""
+
+
 def load_policy(text: str) -> Policy:
     """Return the policy that ``text`` names: one of ours, or ``FILE[:object]`` (object: ``policy``).
 
-    A text with a path separator, or whose file part ends in ``.py``, is a file. A policy without a name of its own is
-    called after its file (``stem``, or ``stem:object`` where the object was named). Raises `InvalidInput`.
+    With ``+preempt`` behind it, the policy lets tasks drive out less important ones. A text with a path separator, or
+    whose file part ends in ``.py``, is a file. A policy without a name of its own is called after its file (``stem``,
+    or ``stem:object`` where the object was named). Raises `InvalidInput`.
     """
+    if text.endswith(PREEMPT):
+        return load_policy(text.removesuffix(PREEMPT)).preempting()
     if text in NAMED or not is_policy_file(text):
         return named(text)
     path, wanted = split_object(text)

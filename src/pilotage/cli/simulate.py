@@ -42,7 +42,7 @@ Requests of a production trace, routed to eight unequal model instances.
 [bold]Columns of your own trace[/] (only id, name and cpu_milli are required)
 
 Tasks: id, cpu_milli, arrival_s, duration_s, memory_mib, gpus, gpu_milli,
-gpu_models (A|B), priority, node_selector (key=value;...), user
+gpu_models (A|B), priority, node_selector (key=value;...), user, queue
 
 Nodes: name, cpu_milli, memory_mib, gpus, gpu_model, max_tasks,
 labels (key=value;...), taints (key=value:NoSchedule;...)
@@ -90,6 +90,12 @@ def simulate(
     plot: Plot = None,
     report: Report = None,
     record: Record = None,
+    preempt: Annotated[
+        bool,
+        typer.Option(
+            "--preempt", help="Let tasks drive out less important ones; for one policy of several: NAME+preempt."
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
     ] = None,
@@ -120,13 +126,15 @@ def simulate(
             "--drop": drop,
             "--report": report,
             "--record": record,
+            "--preempt": preempt,
         }
         routing.refuse_placement({"--fill-ratio": fill_ratio, "--nodes": nodes, **said})
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
     played = Played(form, nodes, fill_ratio, speed_up, repeat, drop)
-    plan = _plan(settings, trace, played, policy, seeds, workers, record, detail=report is not None)
+    texts = settings.simulate.policies if policy is None else policy
+    plan = _plan(settings, trace, played, _named(texts, preempt), seeds, workers, record, detail=report is not None)
     _place(plan, plot, report, as_json=as_json)
 
 
@@ -160,11 +168,19 @@ def _place(plan: "Plan", plot: str | None, report: str | None, *, as_json: bool)
         _print(runs, [file for file in (plot, report, plan.record.path if plan.record else None) if file is not None])
 
 
+def _named(texts: str, preempt: bool) -> tuple[str, ...]:
+    """Split what names policies; with ``preempt`` all of them let tasks drive out less important ones."""
+    from pilotage.app.policy_files import PREEMPT
+
+    names = [text.strip() for text in texts.split(",") if text.strip()]
+    return tuple(f"{name.removesuffix(PREEMPT)}{PREEMPT}" if preempt else name for name in names)
+
+
 def _plan(
     settings: "Settings",
     trace: str,
     played: Played,
-    policy: str | None,
+    policies: tuple[str, ...],
     seeds: int | None,
     workers: int | None,
     record: str | None,
@@ -176,10 +192,9 @@ def _plan(
     from pilotage.engine.waiting import Backoff
     from pilotage.sim.traces.catalogue import to_format
 
-    texts = settings.simulate.policies if policy is None else policy
     return Plan(
         trace=trace,
-        policies=tuple(text.strip() for text in texts.split(",") if text.strip()),
+        policies=policies,
         seeds=settings.simulate.seeds if seeds is None else seeds,
         fill_ratio=played.fill_ratio,
         usual_fill_ratio=settings.simulate.fill_ratio,

@@ -33,6 +33,10 @@ class ClassTally:
         """Count a place found."""
         self._unplaced[class_of(spec)] -= 1
 
+    def lost(self, spec: TaskSpec) -> None:
+        """Count a place lost."""
+        self._unplaced[class_of(spec)] += 1
+
     def counts(self) -> tuple[ClassCount, ...]:
         """Return what was counted so far, small classes first."""
         return tuple(

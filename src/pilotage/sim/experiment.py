@@ -10,7 +10,8 @@ from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.engine.recorder import Recording, RecordingEngine
 from pilotage.engine.waiting import Backoff
 from pilotage.kernel.policy import Policy
-from pilotage.model.events import NodeAdded, WorkloadExpected
+from pilotage.model.events import NodeAdded, QueueDeclared, WorkloadExpected
+from pilotage.model.queue import Queue
 from pilotage.sim.measurement import Measurement
 from pilotage.sim.openb_protocol import arrivals, node_order
 from pilotage.sim.result import Run
@@ -56,6 +57,8 @@ def run(
     world = World(engine, tasks, durations_s)
     for node in node_order(trace.nodes, rng):
         world.apply(NodeAdded(node))
+    for name in sorted({task.queue for task in tasks} - {""}):
+        world.apply(QueueDeclared(Queue(name=name)))
     leaves = any(duration_s != FOREVER_S for duration_s in durations_s)
     world.apply(WorkloadExpected(replace(trace.workload, leaves=leaves)))
     measured = Measurement(engine, trace, tasks)

@@ -65,6 +65,7 @@ class Measurement:
             cpu_s=world.cpu_s,
             arrivals=tally.arrivals,
             unplaced=tally.unplaced,
+            evictions=tally.evictions or None,
             digest=tally.digest,
             classes=classes,
             latency_us=latencies.histogram(),

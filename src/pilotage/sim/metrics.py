@@ -31,7 +31,9 @@ class Tally:
         self.decisions = 0
         self.placed = 0
         self.waits: list[tuple[Task, float]] = []
-        """Tasks placed, and how many seconds each had waited."""
+        """Tasks placed, and how many seconds each had waited for its first place."""
+        self.evictions = 0
+        self._evicted: set[str] = set()
         self._engine = engine
         self._waiting: dict[str, Task] = {}
         self._refused_feasible: set[str] = set()
@@ -39,7 +41,9 @@ class Tally:
 
     def take(self, step: Step) -> None:
         """Count what happened in one step."""
-        rows = [departure.row for departure in step.departed]
+        rows = [departure.row for departure in (*step.evicted, *step.departed)]
+        for departure in step.evicted:
+            self._lost(departure.task)
         for departure in step.departed:
             self.gauge.count(departure.task.spec, -1)
         for task in step.arrived:
@@ -60,7 +64,7 @@ class Tally:
 
     @property
     def unplaced(self) -> int:
-        """Tasks that arrived and have no place so far."""
+        """Tasks that arrived and have no place so far, or none any more."""
         return len(self._waiting)
 
     @property
@@ -81,9 +85,19 @@ class Tally:
     def _placed(self, bind: Bind, now: float) -> None:
         task = self._waiting.pop(bind.task_id)
         self.placed += 1
-        self.waits.append((task, now - task.arrival_s))
+        if task.id not in self._evicted:
+            self.waits.append((task, now - task.arrival_s))
         self.gauge.count(task.spec, 1)
         self.classes.placed(task.spec)
+
+    def _lost(self, task: Task) -> None:
+        """Count a task that had to leave for a more important one, and waits again."""
+        self.evictions += 1
+        self.placed -= 1
+        self._evicted.add(task.id)
+        self._waiting[task.id] = task
+        self.gauge.count(task.spec, -1)
+        self.classes.lost(task.spec)
 
     def _refused(self, reject: Reject, now: float) -> None:
         if reject.decision.feasible or feasible_nodes(self._engine, self._waiting[reject.task_id], now):

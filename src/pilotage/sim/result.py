@@ -56,6 +56,7 @@ class Run(Struct, frozen=True, kw_only=True):
     the tasks that got a place and end. ``hosts_mean``, ``hosts_most``: nodes with a task. ``host_time_ratio``: node
     hours in use, over the fewest that the amounts in use ask for at each instant. ``stranded_*_pct``: free amounts
     of nodes in use that tasks of average shape can not use, for lack of another amount, % of the cluster.
+    ``evictions``: how often a task had to leave for a more important one; it runs again from its beginning.
     ``fairness``: Jain's index of the users' mean slowdowns, 1 if all are alike. ``heat``: allocation by node, at 100 %
     arrived or as a mean over time.
     """
@@ -73,6 +74,7 @@ class Run(Struct, frozen=True, kw_only=True):
     cpu_s: float
     arrivals: int
     unplaced: int
+    evictions: int | None = None
     gpu_allocation_mean_pct: float | None = None
     frag_mean_pct: float | None = None
     cpu_allocation_mean_pct: float | None = None

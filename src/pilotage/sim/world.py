@@ -4,7 +4,9 @@
 
     arrivals ───┐                                     ┌─▶ bind: confirmed at once, departure after its duration
     departures ─┼─▶ events of one instant ─▶ decide ──┤
-    backoffs ───┘                                     └─▶ reject: the engine's waiting room keeps it, or drops it
+    backoffs ───┤                                     ├─▶ evict: it leaves in the next step, at the same instant, and
+    evictions ──┘                                     │   waits again, to run from its beginning
+                                                      └─▶ reject: the engine's waiting room keeps it, or drops it
 
 At one instant tasks first leave, then arrive, then the engine decides. Equal inputs give equal steps.
 """
@@ -15,7 +17,7 @@ from time import process_time
 from typing import NamedTuple
 
 from pilotage.engine.engine import Engine
-from pilotage.model.effects import Bind, Displaced, Effect
+from pilotage.model.effects import Bind, Effect, Evict, Reject
 from pilotage.model.events import BindConfirmed, Event, TaskFinished, TaskSubmitted
 from pilotage.model.task import Task
 from pilotage.sim.traces.trace import FOREVER_S
@@ -37,6 +39,8 @@ class Step(NamedTuple):
     departed: list[Departure]
     arrived: list[Task]
     effects: list[Effect]
+    evicted: tuple[Departure, ...] = ()
+    """Who left first of all, for a more important task, and waits again."""
 
 
 class World:
@@ -53,6 +57,10 @@ class World:
         self.step_cpu_s: list[float] = []
         self.step_decisions: list[int] = []
         self.duration_of: dict[str, float] = {}
+        self._leaves: dict[str, int] = {}
+        """By task that runs, the number of its departure: of one that was evicted the old one means nothing."""
+        self._evicted: list[str] = []
+        self._now = 0.0
         self._heap: list[tuple[float, int, int, Task]] = []
         for sequence, (task, duration_s) in enumerate(zip(tasks, durations_s, strict=True)):
             self._heap.append((task.arrival_s, _ARRIVAL, sequence, task))
@@ -73,22 +81,33 @@ class World:
         self.cpu_s += process_time() - begin
 
     def _next_s(self) -> float | None:
+        if self._evicted:
+            return self._now
         release_s = self.engine.room.next_release_s
         if not self._heap:
             return release_s
         return self._heap[0][0] if release_s is None else min(self._heap[0][0], release_s)
 
     def _step(self, now: float) -> Step:
+        self._now = now
+        evicted: list[Departure] = []
         departed: list[Departure] = []
         arrived: list[Task] = []
         events: list[Event] = []
+        placements = self.engine.state.placements
+        for placement in [placements[task_id] for task_id in self._evicted]:
+            self._leaves.pop(placement.task.id, None)
+            evicted.append(Departure(placement.task, placement.row))
+            events += (TaskFinished(placement.task.id), TaskSubmitted(placement.task))
+        self._evicted = []
         while self._heap and self._heap[0][0] <= now:
-            _, what, _, task = heappop(self._heap)
+            _, what, sequence, task = heappop(self._heap)
             if what == _ARRIVAL:
                 arrived.append(task)
                 events.append(TaskSubmitted(task))
-            else:
-                departed.append(Departure(task, self.engine.state.placements[task.id].row))
+            elif self._leaves.get(task.id) == sequence:
+                del self._leaves[task.id]
+                departed.append(Departure(task, placements[task.id].row))
                 events.append(TaskFinished(task.id))
         begin = process_time()
         for event in events:
@@ -100,15 +119,17 @@ class World:
         spent = process_time() - begin
         self.cpu_s += spent
         self.step_cpu_s.append(spent)
-        self.step_decisions.append(sum(not isinstance(effect, Displaced) for effect in effects))
+        self.step_decisions.append(sum(isinstance(effect, Bind | Reject) for effect in effects))
+        self._evicted = [effect.task_id for effect in effects if isinstance(effect, Evict)]
         for effect in effects:
             if isinstance(effect, Bind):
                 self._expect_departure(effect.task_id, now)
-        return Step(now, departed, arrived, effects)
+        return Step(now, departed, arrived, effects, tuple(evicted))
 
     def _expect_departure(self, task_id: str, now: float) -> None:
         duration_s = self.duration_of.get(task_id)
         if duration_s is not None:
             task = self.engine.state.placements[task_id].task
+            self._leaves[task_id] = self._sequence
             heappush(self._heap, (now + duration_s, _DEPARTURE, self._sequence, task))
             self._sequence += 1

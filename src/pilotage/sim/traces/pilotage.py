@@ -1,11 +1,11 @@
 """Our own trace format: two CSV files, one of tasks and one of nodes, that anybody can write with a spreadsheet.
 
 Tasks: ``id,cpu_milli`` and, where wanted, ``arrival_s,duration_s,memory_mib,gpus,gpu_milli,gpu_models,priority,
-node_selector,user``. Nodes: ``name,cpu_milli`` and ``memory_mib,gpus,gpu_model,max_tasks,labels,taints``. An empty cell
-means the default; ``user`` says whose task it is. A file with ``arrival_s`` or ``duration_s`` among its columns is
-timed. ``gpu_milli`` is per GPU
-(default 1000, a whole one); an empty ``duration_s`` means that the task never leaves; models are joined by ``|``,
-labels and selectors are ``key=value;key=value``, taints ``key=value:NoSchedule;key:NoExecute``.
+node_selector,user,queue``. Nodes: ``name,cpu_milli`` and ``memory_mib,gpus,gpu_model,max_tasks,labels,taints``. An
+empty cell means the default; ``user`` says whose task it is, ``queue`` where it waits. A file with ``arrival_s`` or
+``duration_s`` among its columns is timed. ``gpu_milli`` is per GPU (default 1000, a whole one); an empty ``duration_s``
+means that the task never leaves; models are joined by ``|``, labels and selectors are ``key=value;key=value``, taints
+``key=value:NoSchedule;key:NoExecute``.
 """
 
 from typing import Annotated
@@ -40,6 +40,7 @@ class TaskRow(Struct):
     priority: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] = 0
     node_selector: str = ""
     user: Annotated[str, Meta(max_length=500)] = ""
+    queue: Annotated[str, Meta(max_length=512)] = ""
 
 
 class NodeRow(Struct):
@@ -101,7 +102,11 @@ def read_tasks(table: Table, models: frozenset[str]) -> TaskList:
             census.check_models("gpu_models", spec.gpu_models, models)
         labels = users.setdefault(row.user, immutabledict(user=row.user)) if row.user else immutabledict()
         with table.blaming(_TASK_COLUMNS):
-            tasks.append(Task(id=row.id, spec=spec, priority=row.priority, arrival_s=row.arrival_s, labels=labels))
+            tasks.append(
+                Task(
+                    id=row.id, spec=spec, priority=row.priority, arrival_s=row.arrival_s, labels=labels, queue=row.queue
+                )
+            )
         durations.append(FOREVER_S if row.duration_s is None else row.duration_s)
     census.close("tasks")
     return TaskList(tasks, durations, head_workload(task.spec for task in tasks))

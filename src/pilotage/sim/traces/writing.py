@@ -13,7 +13,7 @@ from pilotage.model.task import Task
 from pilotage.sim.traces.trace import FOREVER_S, Trace
 
 TASKS = ("id", "arrival_s", "duration_s", "cpu_milli", "memory_mib", "gpus", "gpu_milli", "gpu_models", "priority",
-         "node_selector", "user")  # fmt: skip
+         "node_selector", "user", "queue")  # fmt: skip
 NODES = ("name", "cpu_milli", "memory_mib", "gpus", "gpu_model", "max_tasks", "labels", "taints")
 _TIMES = ("arrival_s", "duration_s")
 _MIB = 2**20
@@ -45,6 +45,7 @@ def _task(task: Task, duration_s: float) -> dict[str, str]:
         "priority": _some(task.priority),
         "node_selector": _pairs(spec.node_selector.items()),
         "user": task.labels.get("user", ""),
+        "queue": task.queue,
     }
 
 
