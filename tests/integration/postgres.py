@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -86,7 +86,7 @@ class Postgres:
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, **self._as_user())
         assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
