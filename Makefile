@@ -18,7 +18,7 @@ endif
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help run test check bench protos servers controlplane lock clean env env-dev
+.PHONY: help run serve test check bench protos servers controlplane lock clean env env-dev
 
 help:  ## list these targets
 	@echo "Pilotage: a scheduler that its users program in Python."
@@ -27,9 +27,13 @@ help:  ## list these targets
 	@echo
 	@echo "  PYTHON=python3.12 picks the interpreter, VENV=folder the environment, PYTEST_ARGS='-k name' the tests."
 
-run: env  ## schedule the bundled GPU trace with four policies, show what each left unused, and write reports/openb.html
+run: env  ## schedule the bundled GPU trace (report: reports/openb.html), then route a request trace to real instances
 	@mkdir -p reports
 	$(BIN)/pilotage simulate openb --policy dotprod,bestfit,fgd,pilotage --seeds 2 --report reports/openb.html
+	$(BIN)/pilotage demo
+
+serve: env  ## start the task service with four instances on a real trace; the page stays up at http://127.0.0.1:8102/
+	$(BIN)/pilotage demo --stay
 
 test: env-dev  ## run every test, on all cores (PYTEST_ARGS='-k name' for some)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -13,6 +13,7 @@ from pilotage.cli import (
     config,
     deadletter,
     explain,
+    demo,
     instance,
     kubernetes,
     manager,
@@ -55,6 +56,7 @@ app.command("verify")(vms.verify)
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(deadletter.app, name="deadletter")
 app.add_typer(webhooks.app, name="webhooks")
+app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.add_typer(task.app, name="task")
 app.add_typer(policy.app, name="policy")
 app.command("config", epilog=config.EPILOG)(config.config)

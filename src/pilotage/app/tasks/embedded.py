@@ -72,15 +72,19 @@ class Scheduler:
         return task.id
 
     def query(self, task_id: str) -> dict[str, Any]:
-        """``status``, ``instance``, ``result`` and ``error`` of a task. Raises `NotFound`."""
+        """``status``, ``instance``, ``result``, ``error`` and times of a task. Raises `NotFound`."""
         return _shown(self._do(self._service.find(task_id)))
 
     def result(self, task_id: str, timeout_s: float = 60) -> Any:
         """Wait for a task and return its result. Raises `RuntimeError` if it failed, `TimeoutError`."""
-        found = _shown(self._do(self._ended(task_id, timeout_s)))
+        found = self.wait(task_id, timeout_s)
         if found["status"] != COMPLETED:
             raise RuntimeError(f"task {task_id} is {found['status']}: {found['error']}")
         return found["result"]
+
+    def wait(self, task_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        """What `query` says once the task has ended. Raises `TimeoutError`."""
+        return _shown(self._do(self._ended(task_id, timeout_s)))
 
     def cancel(self, task_id: str) -> None:
         """Cancel a task that has not ended."""
@@ -165,5 +169,14 @@ class Scheduler:
 
 
 def _shown(row: Stored) -> dict[str, Any]:
-    result = None if row.result is None else msgspec.json.decode(row.result)
-    return {"id": row.id, "status": row.status, "instance": row.instance, "result": result, "error": row.error}
+    return {
+        "id": row.id,
+        "status": row.status,
+        "instance": row.instance,
+        "result": None if row.result is None else msgspec.json.decode(row.result),
+        "error": row.error,
+        "submitted_s": row.submitted_s,
+        "started_s": row.started_s,
+        "finished_s": row.finished_s,
+        "run_s": row.run_s,
+    }
