@@ -56,8 +56,9 @@ def free_port() -> int:
 class Supervised:
     """A process that is started again whenever it is gone."""
 
-    def __init__(self, *arguments: str, log: Path) -> None:
-        self._command = [sys.executable, "-m", "pilotage", *arguments]
+    def __init__(self, *arguments: str, port: int, log: Path) -> None:
+        self._port = port
+        self._command = [sys.executable, "-m", "pilotage", *arguments, "--port", str(port)]
         self._log = log
         self.starts = 0
         self.start()
@@ -66,6 +67,13 @@ class Supervised:
         self.starts += 1
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def is_up(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -121,8 +129,10 @@ async def chaos(
     rng, killed = random.Random(seed), Counter[str]()
     names = [*procs, *(["database"] if database else [])]
     while not done.is_set() or sum(killed.values()) < len(names):
-        await asyncio.sleep(rng.uniform(1.5, 4))
         name = names[sum(killed.values()) % len(names)] if not LONG else rng.choice(names)
+        while name != "database" and not procs[name].is_up():  # what is not there yet can not be killed
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(rng.uniform(1.5, 4))
         killed[name] += 1
         if name == "database":
             assert database
@@ -175,11 +185,12 @@ def run_storm(url: str, folder: Path, database: Postgres | None) -> None:
     function.write_text("import time\ndef run(input, metadata):\n    time.sleep(0.005)\n    return {'n': input['n']}\n")
     port = free_port()
     here = f"http://127.0.0.1:{port}"
-    procs = {"service": Supervised("serve", "--port", str(port), "--database", url, log=folder / "service.log")}
+    procs = {"service": Supervised("serve", "--database", url, port=port, log=folder / "service.log")}
     for number in range(2):
         procs[f"instance {number}"] = Supervised(
-            *("instance", "--model", "echo", "--scheduler", here, "--port", str(free_port()), "--slots", "4"),
+            *("instance", "--model", "echo", "--scheduler", here, "--slots", "4"),
             *("--function", str(function)),
+            port=free_port(),
             log=folder / f"instance{number}.log",
         )
     started = time.monotonic()

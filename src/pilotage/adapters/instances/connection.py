@@ -1,7 +1,7 @@
 """Kept-alive HTTP/1.1 connections, one request at a time each: an eighth of what a full client costs a request.
 
-Handing tasks over is half of the service's work (docs/decisions/11-dispatch.md has the figures). Parsing is httptools',
-the parser that the server uses too; there are no redirects, cookies, proxies or encodings here.
+Handing tasks over is half of the service's work (figures: docs/decisions/20-task-service.md). Parsing is httptools',
+as in the server; there are no redirects, cookies, proxies or encodings here.
 """
 
 import asyncio

@@ -19,6 +19,9 @@ ADMIN = "admin"
 CALLERS = 10_000
 """Callers whose rate is remembered."""
 
+READ_AWAY_BYTES = 64 * 1024 * 1024
+"""How much of a body that is refused for its size is read, and thrown away."""
+
 RoleOf = Callable[[str, str], str]
 """From method (``GET``, ``WEBSOCKET``) and path to the role that is needed; `PUBLIC`: none."""
 
@@ -77,6 +80,8 @@ class Gate:
         if refusal is None and length > self._limits.body_bytes:
             refusal = 413, f"the body has {length} bytes; {self._limits.body_bytes} are allowed"
         if refusal is not None:
+            if length > self._limits.body_bytes:
+                await _read_away(receive)
             await _refuse(scope, receive, send, *refusal)
         elif scope["type"] == "websocket" or length or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
@@ -120,6 +125,7 @@ class Gate:
             size += len(parts[-1])
             if size > self._limits.body_bytes:
                 told = f"the body has more than the {self._limits.body_bytes} bytes that are allowed"
+                await _read_away(receive)
                 await _refuse(scope, receive, send, 413, told)
                 return
             if not message.get("more_body"):
@@ -130,6 +136,15 @@ class Gate:
             return whole.pop() if whole else await receive()
 
         await self._app(scope, replay, send)
+
+
+async def _read_away(receive: Receive) -> None:
+    """Let a client finish sending, within a bound: one that is cut off while it sends never reads why."""
+    size, more = 0, True
+    while more and size < READ_AWAY_BYTES:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = bool(message.get("more_body"))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
