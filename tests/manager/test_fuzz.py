@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,18 @@ def status(channel: grpc.Channel, method: str, raw: bytes) -> str:
     except grpc.RpcError as refused:
         return str(refused.code().name)
     return "OK"
+
+
+def test_the_server_tells_its_services(channel: grpc.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="manager.v2.Manager"),
+    ]
+    services, described = stub.ServerReflectionInfo(iter(asked))
+    names = {service.name for service in services.list_services_response.service}
+    assert {"manager.Manager", "manager.v2.Manager", "grpc.health.v1.Health"} <= names
+    assert described.file_descriptor_response.file_descriptor_proto
 
 
 texts = st.one_of(st.text(max_size=20), st.sampled_from(["host-1", "10.0.0.1", "::1", "a|b", "x" * 2000, "{}", "\x00"]))

@@ -57,7 +57,10 @@ def manager(
     try:
         from pilotage.app.manager.role import serve
     except ModuleNotFoundError as missing:
-        raise InvalidInput("manager", f"needs {missing.name}: pip install 'pilotage[grpc]'") from None
+        told = (
+            f"needs {missing.name}, which the extra grpc brings: pip install 'pilotage[grpc]'; in a clone make env-dev"
+        )
+        raise InvalidInput("manager", told) from None
     asyncio.run(serve(settings, _say_addresses))
 
 
