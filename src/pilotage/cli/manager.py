@@ -57,9 +57,7 @@ def manager(
     try:
         from pilotage.app.manager.role import serve
     except ModuleNotFoundError as missing:
-        told = (
-            f"needs {missing.name}, which the extra grpc brings: pip install 'pilotage[grpc]'; in a clone make env-dev"
-        )
+        told = f"needs {missing.name}, which the extra grpc brings: pip install 'pilotage[grpc]'"
         raise InvalidInput("manager", told) from None
     asyncio.run(serve(settings, _say_addresses))
 
