@@ -25,6 +25,7 @@ from pilotage.adapters.sql.vms.inventory import import_hosts
 from pilotage.adapters.sql.vms.rows import run_rows
 from pilotage.adapters.sql.vms.verify import verify
 from pilotage.adapters.sql.writer import Writer
+from pilotage.app.allocator import spare_the_collector
 from pilotage.app.vms.metrics import WorkerMetrics
 from pilotage.app.vms.worker import Worker
 from pilotage.engine.placer import Placer
@@ -42,6 +43,8 @@ SIZES = ((1, 2048), (2, 4096), (2, 8192), (4, 16_384))
 def run() -> None:
     """Measure and publish."""
     import uvloop
+
+    spare_the_collector()
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as broker, running_postgres() as server:

@@ -76,7 +76,7 @@ def worker(
     """
     import uvloop
 
-    from pilotage.app.allocator import keep_freed_memory
+    from pilotage.app.allocator import keep_freed_memory, spare_the_collector
     from pilotage.app.logs import set_up_logs
     from pilotage.app.vms_config import load_vms_settings
     from pilotage.model.errors import InvalidInput
@@ -97,6 +97,8 @@ def worker(
         from pilotage.app.vms.role import Role, serve
     except ModuleNotFoundError as missing:
         raise InvalidInput("worker", f"needs {missing.name}: pip install 'pilotage[rabbitmq]'") from None
+
+    spare_the_collector()
 
     async def run() -> None:
         role = Role(settings, name=name, consume=consume)

@@ -160,7 +160,10 @@ class Placer:
     # -- decisions -----------------------------------------------------------------------------------------------
 
     def decide(self, pending: Sequence[Pending], now: float) -> list[Decided]:
-        """Decide requests with different ids, higher priority first; each gets a host, or an error with its class."""
+        """Decide requests with different ids; each gets a host, or an error with its class.
+
+        Higher priority goes first; among equals a batch is decided spec by spec, in the order of their first requests.
+        """
         by_pool: dict[str, dict[str, Pending]] = {}
         decided: list[Decided] = []
         for each in pending:
@@ -183,9 +186,13 @@ class Placer:
     def _effects(self, pool: str, waiting: dict[str, Pending], now: float, decided: list[Decided]) -> Iterable[Effect]:
         """Decide through the engine; a request on which a plugin fails is set aside, the others go on."""
         engine = self._engines[pool]
+        # Equal requests in a row: between two of them one host changed, and that is all the engine looks at again.
+        runs: dict[TaskSpec, list[Pending]] = {}
         for each in waiting.values():
+            runs.setdefault(spec_of(each.request), []).append(each)
+        for spec, each in ((spec, each) for spec, run in runs.items() for each in run):
             try:
-                engine.apply(TaskSubmitted(each.request.task(spec_of(each.request))), now)
+                engine.apply(TaskSubmitted(each.request.task(spec)), now)
             except Exception as error:
                 decided.append(self._failed(each, ErrorClass.BUG, f"{type(error).__name__}: {error}", now))
         while True:
