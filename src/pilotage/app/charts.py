@@ -12,7 +12,7 @@ from pilotage.app.curves import Band
 from pilotage.sim.result import HeatGroup, Histogram
 
 WIDTH, HEIGHT = 520, 330
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 48
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 14, 48
 
 
 class Tick(NamedTuple):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pilotage import __version__
 from pilotage.app.charts import (
     HEIGHT,
+    LEFT,
     LEVELS_PCT,
     WIDTH,
     Chart,
@@ -95,6 +96,7 @@ def report_of(runs: Sequence[Run], bound: Sequence[Bound] = ()) -> str:
         solver=bool(bound) or comparison.timed or find_spec("highspy") is not None,
         heat=[heat_map(policy, of[0].heat) for policy, of in comparison.of_policy.items() if of[0].heat],
         levels=LEVELS_PCT,
+        left=LEFT,
         width=WIDTH,
         height=HEIGHT,
         version=__version__,
