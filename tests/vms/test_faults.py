@@ -16,7 +16,7 @@ from tests.vms.faults import TASK_IDS, Run, fault_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-REQUESTS = int(os.environ.get("PILOTAGE_FAULT_REQUESTS", "400"))
+REQUESTS = int(os.environ.get("PILOTAGE_FAULT_REQUESTS", "200"))
 SEED = int(os.environ.get("PILOTAGE_FAULT_SEED", "0")) or random.randrange(1, 2**31)
 
 
