@@ -69,6 +69,7 @@ class Serve:
             user_file=user_file,
             order=settings.order,
             theta=settings.theta,
+            weight=settings.weight,
             breakers=BreakerSettings(
                 settings.breaker_failures,
                 settings.breaker_pause_s,

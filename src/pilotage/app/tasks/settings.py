@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pilotage.engine.routing.orders import THETA, Order
+from pilotage.engine.routing.plan import WEIGHT
 
 
 class ServeSettings(BaseModel):
@@ -24,6 +25,9 @@ class ServeSettings(BaseModel):
         "default"
     )
     prediction_file: Annotated[str, Field(description="lookup table (JSON) for predict_mode lookup_table")] = ""
+    weight: Annotated[
+        float, Field(ge=0, le=1, description="pilotage: run time against waiting; 0.3 suits instances with many slots")
+    ] = WEIGHT
     admit_odds: Annotated[
         float, Field(ge=0, le=1, description="a task whose odds to start by its deadline are less is refused; 0: none")
     ] = 0.0

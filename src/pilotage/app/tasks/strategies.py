@@ -10,6 +10,7 @@ from pilotage.app.policy_files import is_policy_file, run_file, split_object
 from pilotage.engine.routing.guard import BreakerSettings, Guarded
 from pilotage.engine.routing.late_binding import LateBinding
 from pilotage.engine.routing.orders import THETA, Order
+from pilotage.engine.routing.plan import WEIGHT
 from pilotage.engine.taskqueue.choosers import CHOOSERS, check_name
 from pilotage.engine.taskqueue.push import Chooser, Push
 from pilotage.engine.taskqueue.strategy import Strategy
@@ -43,11 +44,13 @@ class Strategies:
         user_file: str = "",
         order: Order = "priority",
         theta: float = THETA,
+        weight: float = WEIGHT,
         breakers: BreakerSettings | None = None,
     ) -> None:
         self._seed = seed
         self._order: Order = order
         self._theta = theta
+        self._weight = weight
         self._breakers = breakers
         self._memory = Remembered()
         self._table = Table(_read(table_file), table_file) if table_file else None
@@ -67,7 +70,7 @@ class Strategies:
         table = [self._table] if self._table and predict_mode == TABLE_MODE else []
         chain = Chain([*table, self._memory])
         if name == LateBinding.name:
-            return LateBinding(self._forecasts[predict_mode], order=self._order, theta=self._theta)
+            return LateBinding(self._forecasts[predict_mode], order=self._order, theta=self._theta, weight=self._weight)
         if name == self._user_name:
             found = _user_object(self._user_file)
             return found if isinstance(getattr(found, "late", None), bool) else Push(found, chain)
