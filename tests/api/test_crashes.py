@@ -232,3 +232,19 @@ def test_another_service_takes_over(tmp_path: Path) -> None:
     finally:
         first.stop()
         second.stop()
+
+
+def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+    with running_postgres() as server:
+        service = Service(settings(tmp_path, database=server.database())).start()
+        try:
+            task = service.post("/api/v1/tasks", {"model": "m"})
+            server.stop(kill=True)
+            assert service.call("GET", "/api/v1/tasks") == (503, {"detail": "the database is away"})
+            assert service.call("POST", "/api/v1/tasks", {"model": "m", "id": "x"})[0] == 503
+            assert service.call("GET", "/health")[0] == 200
+            server.start()
+            assert eventually(lambda: service.call("GET", "/api/v1/tasks")[0] == 200)
+            assert [each["id"] for each in service.get("/api/v1/tasks")["tasks"]] == [task["id"]]
+        finally:
+            service.stop()

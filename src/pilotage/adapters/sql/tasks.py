@@ -1,7 +1,8 @@
 """The task queue's tables and statements: a `Store` on SQLite or PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -28,10 +29,12 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
-from pilotage.adapters.sql.engine import reading
+from pilotage.adapters.sql.engine import is_outage, reading
 from pilotage.adapters.sql.writer import Writer
 from pilotage.engine.taskqueue.machine import Attempt
+from pilotage.model.errors import StorageDown
 from pilotage.model.routing import ENDED, STATUSES
 from pilotage.service.ports import Filter, Registered, Stored, WrongState
 
@@ -168,13 +171,13 @@ class SqlTasks:
 
     def instances(self) -> list[Registered]:
         """All instances, oldest first."""
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(instance).order_by(instance.c.registered_s, instance.c.id))
             return [Registered(**row._mapping) for row in rows]
 
     def setting(self, name: str) -> str | None:
         """A choice that was made."""
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar()
 
     def task(self, task_id: str) -> Stored | None:
@@ -199,16 +202,27 @@ class SqlTasks:
 
     def count(self, wanted: Filter) -> int:
         """How many tasks a filter meets."""
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return int(connection.execute(_where(select(func.count()).select_from(task), wanted)).scalar_one())
 
     def last_seq(self) -> int:
         """The highest sequence number; 0: none."""
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return connection.execute(select(func.max(task.c.seq))).scalar() or 0
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection to read with; while the database is away that is `StorageDown`, which has an answer."""
+        try:
+            with reading(self._engine) as connection:
+                yield connection
+        except DBAPIError as error:
+            if is_outage(error):
+                raise StorageDown("the database is away") from error
+            raise
+
     def _rows(self, query: Select[Any]) -> list[Stored]:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return [_stored(row) for row in connection.execute(query)]
 
 
