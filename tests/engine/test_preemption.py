@@ -67,8 +67,18 @@ FULL = {"a": (0, spec(500)), "b": (0, spec(500))}
         ([{"a": (5, spec(900)), "z": (11, spec(50))}, {"b": (12, spec(900))}], "n0", ["a"]),
         ([{"a": (9, spec(100)), "b": (1, spec(850))}], "n0", ["b"]),
         ([{"a": (1, spec(100)), "b": (9, spec(850))}], "n0", ["b"]),
+        ([{"a": (5, spec(850)), "b": (4, spec(100))}, {"c": (5, spec(450)), "d": (0, spec(450))}], "n0", ["a"]),
     ],
-    ids=["top", "sum", "sum of two", "newest", "less important only", "small one stays", "smaller of less too"],
+    ids=[
+        "top",
+        "sum",
+        "sum of two",
+        "newest",
+        "less important only",
+        "small one stays",
+        "smaller of less too",
+        "who stays costs nothing",
+    ],
 )
 def test_the_node_that_gives_up_least(nodes, chosen, victims) -> None:
     assert preempt(engine_with(*nodes), spec(900)) == (chosen, victims)
@@ -117,6 +127,15 @@ def test_the_place_is_kept_until_the_victims_are_gone() -> None:
     engine.apply(TaskFinished("b"))
     assert bound(engine) == {"important": "n0"}
     assert not engine.state.columns.claims
+
+
+def test_whose_victims_are_gone_is_decided_before_all_others() -> None:
+    engine = engine_with(FULL)
+    preempt(engine, spec(600))
+    engine.apply(TaskSubmitted(Task(id="boss", spec=spec(100), priority=20)))
+    for name in "ab":
+        engine.apply(TaskFinished(name))
+    assert list(bound(engine)) == ["important", "boss"]
 
 
 def test_what_is_left_beside_a_claim_can_be_had() -> None:
