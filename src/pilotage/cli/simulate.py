@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilotage.cli import routing
+from pilotage.cli import routing, scenario
 from pilotage.cli.trace_options import Config, Drop, FillRatio, Form, Nodes, Played, Repeat, SpeedUp
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ Tasks that come and go on a full cluster.
 
 [cyan]pilotage simulate log.swf --policy bestfit[/]
 A log of the Parallel Workloads Archive on its own machine: waiting times and slowdown.
+
+[cyan]pilotage simulate faults.toml --seeds 20[/]
+A scenario: a workload, and nodes, binds and labels that fail it.
 
 [cyan]pilotage simulate azure-llm:conv --load 0.9 --seeds 5[/]
 Requests of a production trace, routed to eight unequal model instances.
@@ -132,6 +135,17 @@ def simulate(
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
+    if scenario.is_scenario(trace):
+        shape = {
+            "--fill-ratio": fill_ratio,
+            "--nodes": nodes,
+            "--format": form,
+            "--repeat": repeat != 1,
+            "--drop": drop,
+        }
+        scenario.refuse({**shape, "--speed-up": speed_up != 1, "--plot": plot, "--report": report})
+        scenario.simulate(settings, trace, policy, seeds, workers, record, as_json=as_json)
+        return
     played = Played(form, nodes, fill_ratio, speed_up, repeat, drop)
     texts = settings.simulate.policies if policy is None else policy
     plan = _plan(settings, trace, played, _named(texts, preempt), seeds, workers, record, detail=report is not None)
