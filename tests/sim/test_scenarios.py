@@ -112,7 +112,7 @@ def test_the_command_prints_seed_and_commit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("nodes = []", "Object missing required field `about`"),
+        (GOOD.replace('about = "x"', ""), "Object missing required field `about`"),
         ("nodes = 3", "Expected `array`, got `int` - at `$.nodes`"),
         (GOOD + "cpus = 3\n", "Object contains unknown field `cpus`"),
         (GOOD.replace("count = 2", "count = 0"), "Expected `int` >= 1"),
