@@ -161,8 +161,9 @@ def script_of(scenario: Scenario, seed: int) -> Script:
             gang = f"{group.name}-{i}" if group.gang else ""
             if group.gang:
                 declared.append(GangDeclared(Gang(name=gang, min_members=group.gang.min_members)))
+            # Of a gang all run equally long: one that loses its place after others ended would never be whole again.
+            duration_s = FOREVER_S if group.duration_s is None else float(rng.exponential(group.duration_s))
             for j in range(size):
-                duration_s = FOREVER_S if group.duration_s is None else float(rng.exponential(group.duration_s))
                 name = f"{group.name}-{i}" if size == 1 else f"{group.name}-{i}-{j}"
                 facts: dict[str, Any] = {"priority": group.priority, "queue": group.queue, "gang": gang}
                 task = Task(id=name, spec=spec, arrival_s=now, labels={"app": group.name}, **facts)
