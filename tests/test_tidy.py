@@ -21,6 +21,7 @@ LATER_MARKS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # What is run or imported from outside the package: by the console script, `python -m`, or users' own files.
 ENTRY_POINTS = {"pilotage", "pilotage.__main__", "pilotage.cli.main", "pilotage.testing"}
 LANDING_AHEAD = {
+    "pilotage.app.slices",
     "pilotage.testing.fault_proxy",
 }
 RUN_BY_ALEMBIC = "pilotage.adapters.sql.migrations."

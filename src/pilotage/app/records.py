@@ -62,8 +62,6 @@ def policy_on_record(header: Header) -> Policy:
         policy = load_policy(header.policy)
     except InvalidInput as error:
         raise InvalidInput("policy", f"{header.policy!r} decided here and can not be loaded ({error})") from None
-    if policy.preempting().digest == header.policy_digest:
-        return policy.preempting()
     if policy.digest != header.policy_digest:
         now = f"digest {policy.digest}, on record {header.policy_digest}"
         raise InvalidInput(

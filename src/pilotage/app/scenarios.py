@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pilotage import __version__
-from pilotage.app.policy_files import load_policy
+from pilotage.app.policy_files import PREEMPT, load_policy
 from pilotage.app.pool import Progress, carry_out_all, check_size
 from pilotage.app.records import RecordPlan, recording
 from pilotage.engine.engine import CACHE_BYTES, Engine
@@ -46,11 +46,10 @@ class _Job(Struct, frozen=True):
     def carry_out(self, progress: Callable[[float], None]) -> ScenarioRun:
         plan = self.plan
         scenario = load_scenario(Path(plan.path))
-        policy = load_policy(self.policy)
-        if scenario.preempt:
-            policy = policy.preempting()
+        text = f"{self.policy.removesuffix(PREEMPT)}{PREEMPT}" if scenario.preempt else self.policy
+        policy = load_policy(text)
         about = f"{plan.path}, seed {self.seed}"
-        with nullcontext() if plan.record is None else recording(plan.record, about, self.policy) as where:
+        with nullcontext() if plan.record is None else recording(plan.record, about, text) as where:
             if where is None:
                 engine = Engine(policy, seed=self.seed, backoff=plan.backoff, cache_bytes=plan.cache_bytes)
             else:

@@ -37,7 +37,7 @@ def refuse(flags: dict[str, object]) -> None:
 def simulate(
     settings: "Settings",
     path: str,
-    policy: str | None,
+    policies: tuple[str, ...],
     seeds: int | None,
     workers: int | None,
     record: str | None,
@@ -52,10 +52,9 @@ def simulate(
     from pilotage.cli.progress import progress_of
     from pilotage.engine.waiting import Backoff
 
-    texts = policy or "kubernetes"
     plan = ScenarioPlan(
         path=path,
-        policies=tuple(text.strip() for text in texts.split(",") if text.strip()),
+        policies=policies,
         seeds=settings.simulate.seeds if seeds is None else seeds,
         workers=(settings.simulate.workers or None) if workers is None else workers,
         cache_bytes=settings.engine.cache_mib * 2**20,

@@ -60,6 +60,11 @@ Record = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write down every event and decision of the one run, to replay and explain."),
 ]
+Preempt = Annotated[
+    bool,
+    typer.Option("--preempt", help="Let tasks drive out less important ones; for one policy of several: NAME+preempt."),
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")]
 
 
 def simulate(
@@ -68,7 +73,7 @@ def simulate(
         typer.Argument(
             metavar="TRACE",
             help="openb, openb:cpu200, openb:gpushare40, openb:gpuspec25, openb:multigpu20, openb:times, azure-vm, "
-            "gavel:0e4a51, azure-llm:conv, or a file: .csv, .swf, .trace, .txt, each also as .gz.",
+            "gavel:0e4a51, azure-llm:conv, a file: .csv, .swf, .trace, .txt, each also as .gz; or a scenario: .toml.",
             show_default=False,
         ),
     ],
@@ -93,15 +98,8 @@ def simulate(
     plot: Plot = None,
     report: Report = None,
     record: Record = None,
-    preempt: Annotated[
-        bool,
-        typer.Option(
-            "--preempt", help="Let tasks drive out less important ones; for one policy of several: NAME+preempt."
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes to use; one per CPU unless configured.")
-    ] = None,
+    preempt: Preempt = False,
+    workers: Workers = None,
     config: Config = None,
     instances: routing.Instances = None,
     load: routing.Load = None,
@@ -122,29 +120,17 @@ def simulate(
     keep_freed_memory()
     settings = load_config(config).settings
     chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
+    shape = {"--fill-ratio": fill_ratio, "--nodes": nodes, "--repeat": repeat != 1, "--drop": drop, "--report": report}
+    shape["--speed-up"] = speed_up != 1
     if routing.is_routing(trace, form):
-        said = {
-            "--speed-up": speed_up != 1,
-            "--repeat": repeat != 1,
-            "--drop": drop,
-            "--report": report,
-            "--record": record,
-            "--preempt": preempt,
-        }
-        routing.refuse_placement({"--fill-ratio": fill_ratio, "--nodes": nodes, **said})
+        routing.refuse_placement({**shape, "--record": record, "--preempt": preempt})
         routing.simulate(settings, trace, policy, seeds, workers, chosen, as_json=as_json, plot=plot)
         return
     chosen.refuse()
     if scenario.is_scenario(trace):
-        shape = {
-            "--fill-ratio": fill_ratio,
-            "--nodes": nodes,
-            "--format": form,
-            "--repeat": repeat != 1,
-            "--drop": drop,
-        }
-        scenario.refuse({**shape, "--speed-up": speed_up != 1, "--plot": plot, "--report": report})
-        scenario.simulate(settings, trace, policy, seeds, workers, record, as_json=as_json)
+        scenario.refuse({**shape, "--format": form, "--plot": plot})
+        named = _named(policy or "kubernetes", preempt)
+        scenario.simulate(settings, trace, named, seeds, workers, record, as_json=as_json)
         return
     played = Played(form, nodes, fill_ratio, speed_up, repeat, drop)
     texts = settings.simulate.policies if policy is None else policy
