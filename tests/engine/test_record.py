@@ -221,6 +221,22 @@ def test_a_replay_under_another_policy_begins_at_any_segment() -> None:
     assert found.same_node + found.elsewhere + found.only_recorded + found.only_other + found.neither == found.tasks
 
 
+def test_under_a_policy_that_preempts_the_evicted_come_again() -> None:
+    engine, sink = recorder(packing())
+    engine.apply(NodeAdded(Node(name="n", capacity={"cpu": 1000})))
+    for name, priority in (("low", 0), ("high", 9)):
+        spec = TaskSpec(demand={"cpu": 1000})
+        engine.apply(TaskSubmitted(Task(id=name, spec=spec, priority=priority)), float(priority))
+        for effect in engine.decide(float(priority)):
+            if isinstance(effect, Bind):
+                engine.apply(BindConfirmed(effect.task_id), float(priority))
+    engine.decide(20.0)
+    engine.close()
+    found = rerun(sink.items, packing().preempting())
+    placed = {task.task_id: task.other.node for task in found.first}
+    assert (found.only_other, placed["high"]) == (1, "n")
+
+
 def test_a_replay_counts_on_from_the_segment_it_begins_in() -> None:
     engine, sink = recorder(packing(), 20)
     play(engine, NODES + TASKS)

@@ -1,7 +1,8 @@
 """Rerun: what another policy would have done with the events of a record.
 
 Nodes and tasks come as recorded, and decisions are asked for at the recorded moments. What rested on the decisions of
-then can not: so every bind is confirmed at once, and a task runs as long as it ran then, from its new start.
+then can not: so every bind is confirmed at once, a task that is evicted comes again, and each runs as long as it ran then,
+from its new start.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from pilotage.engine.engine import CACHE_BYTES, Engine
 from pilotage.engine.record import Applied, Decided, Item, Opened, effect_of
 from pilotage.engine.replay import engine_of
 from pilotage.kernel.policy import Policy
-from pilotage.model.effects import Bind, Decision, Displaced, Effect, Reject
+from pilotage.model.effects import Bind, Decision, Displaced, Effect, Evict, Reject
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import (
     BindConfirmed,
@@ -194,7 +195,10 @@ class _World:
         assert self.engine is not None
         for effect in self.engine.decide(item.now, item.budget):
             self.mine.note_effect(effect, item.now)
-            if isinstance(effect, Bind):
+            if isinstance(effect, Evict):
+                self._apply(TaskFinished(effect.task_id), item.now)
+                self._apply(TaskSubmitted(self.mine.tasks[effect.task_id]), item.now)
+            elif isinstance(effect, Bind):
                 self._apply(BindConfirmed(effect.task_id), item.now)
                 duration_s = self.then.duration_s.get(effect.task_id)
                 if duration_s is not None:
