@@ -1,7 +1,7 @@
 """Rerun: what another policy would have done with the events of a record.
 
 Nodes and tasks come as recorded, and decisions are asked for at the recorded moments. What rested on the decisions of
-then can not: so every bind is confirmed at once, a task that is evicted comes again, and each runs as long as it ran then,
+then can not: so binds are confirmed at once, a task that is evicted comes again, and each runs as long as it ran then,
 from its new start.
 """
 
