@@ -34,6 +34,9 @@ EVERY_SCORER = {
     "worth_and_stranding": scorers.worth_and_stranding(),
     "fewest_taints": scorers.fewest_taints(),
     "preferred_affinity": scorers.preferred_affinity(),
+    "even_spread": scorers.even_spread(),
+    "welcome_company": scorers.welcome_company(),
+    "image_locality": scorers.image_locality(),
     "random": scorers.random(),
 }
 

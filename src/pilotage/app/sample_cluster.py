@@ -141,10 +141,12 @@ def _specs(extra: tuple[str, ...]) -> list[TaskSpec]:
     ]
     zone = Term((Expression(ZONE_LABEL, Operator.IN, ("north", "west")),))
     new = Term((Expression("generation", Operator.GT, ("3",)), Expression("disk", Operator.EXISTS)))
+    named = Term(names=("node-3", "node-7", "node-11"))
     choosy = [
         TaskSpec(demand=cpu, node_selector={"disk": "ssd"}),
         TaskSpec(demand=cpu, node_affinity=(zone, new)),
-        TaskSpec(demand=cpu, preferences=(Preference(80, zone), Preference(20, new))),
+        TaskSpec(demand=cpu, node_affinity=(named,)),
+        TaskSpec(demand=cpu, preferences=(Preference(80, zone), Preference(20, new), Preference(10, named))),
         TaskSpec(demand=gib, tolerations=(Toleration(key="dedicated", exists=True),)),
         TaskSpec(demand=gib, tolerations=(Toleration(exists=True),), gpus=2),
         TaskSpec(demand=gib, gpus=1, gpu_share=300, gpu_models=MODELS[:2]),

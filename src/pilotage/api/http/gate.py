@@ -1,8 +1,10 @@
 """What every request passes first: size, rate, token. Pure ASGI, a few microseconds when all is well."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -21,6 +23,9 @@ CALLERS = 10_000
 
 READ_AWAY_BYTES = 64 * 1024 * 1024
 """How much of a body that is refused for its size is read, and thrown away."""
+
+READ_AWAY_S = 10.0
+"""And for how long."""
 
 RoleOf = Callable[[str, str], str]
 """From method (``GET``, ``WEBSOCKET``) and path to the role that is needed; `PUBLIC`: none."""
@@ -80,9 +85,7 @@ class Gate:
         if refusal is None and length > self._limits.body_bytes:
             refusal = 413, f"the body has {length} bytes; {self._limits.body_bytes} are allowed"
         if refusal is not None:
-            if length > self._limits.body_bytes:
-                await _read_away(receive)
-            await _refuse(scope, receive, send, *refusal)
+            await _refuse(scope, receive, send, *refusal, unread=length > self._limits.body_bytes)
         elif scope["type"] == "websocket" or length or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
         else:
@@ -125,8 +128,7 @@ class Gate:
             size += len(parts[-1])
             if size > self._limits.body_bytes:
                 told = f"the body has more than the {self._limits.body_bytes} bytes that are allowed"
-                await _read_away(receive)
-                await _refuse(scope, receive, send, 413, told)
+                await _refuse(scope, receive, send, 413, told, unread=bool(message.get("more_body")))
                 return
             if not message.get("more_body"):
                 break
@@ -139,15 +141,20 @@ class Gate:
 
 
 async def _read_away(receive: Receive) -> None:
-    """Let a client finish sending, within a bound: one that is cut off while it sends never reads why."""
+    """Let a client finish sending, within bounds: one that is cut off while it sends never reads why."""
     size, more = 0, True
-    while more and size < READ_AWAY_BYTES:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = bool(message.get("more_body"))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_AWAY_S):
+            while more and size < READ_AWAY_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = bool(message.get("more_body"))
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
+async def _refuse(
+    scope: Scope, receive: Receive, send: Send, status: int, detail: str, *, unread: bool = False
+) -> None:
+    """Answer with the reason; ``unread``: the client may still be sending, and is let finish after the answer."""
     if scope["type"] == "websocket":
         await receive()  # the connection's request, which may only then be answered
         await send({"type": "websocket.close", "code": 1008, "reason": detail})
@@ -162,4 +169,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detai
     body = msgspec.json.encode({"detail": detail})
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": unread})
+    if unread:
+        await _read_away(receive)
+        await send({"type": "http.response.body", "body": b""})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import structlog
 from fastapi import FastAPI, Response
 from sqlalchemy.exc import DBAPIError
@@ -85,9 +86,10 @@ class Role:
         self._parts.push_async_callback(self._stop_pulse)
         self._parts.push_async_callback(self._grpc.stop, STOP_WITHIN_S)
         numbers = Numbers(self._registry.catalogue, discovery, self._pulse, gate)
+        tls = self._credentials()
         # First, because a gRPC server that was bound and never started complains when it is thrown away.
         http_url = await self._listen_http(numbers) if settings.http else ""
-        grpc_address = self._listen_grpc()
+        grpc_address = self._listen_grpc(tls)
         self._parts.callback(keep_alive.leave)
         await self._grpc.start()
         self._pulsing = asyncio.create_task(self._pulse.run())
@@ -110,17 +112,20 @@ class Role:
             self._pulsing.cancel()
             await asyncio.gather(self._pulsing, return_exceptions=True)
 
-    def _listen_grpc(self) -> str:
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        settings = self._settings
+        authority = settings.tls_client_authority
+        if not (settings.tls_certificate or settings.tls_key or authority):
+            return None
+        return credentials(
+            _read("manager.tls_certificate", settings.tls_certificate),
+            _read("manager.tls_key", settings.tls_key),
+            _read("manager.tls_client_authority", authority) if authority else None,
+        )
+
+    def _listen_grpc(self, tls: grpc.ServerCredentials | None) -> str:
         settings = self._settings
         host, _ = split_address("manager.grpc", settings.grpc)
-        tls = None
-        if settings.tls_certificate or settings.tls_key or settings.tls_client_authority:
-            authority = settings.tls_client_authority
-            tls = credentials(
-                _read("manager.tls_certificate", settings.tls_certificate),
-                _read("manager.tls_key", settings.tls_key),
-                _read("manager.tls_client_authority", authority) if authority else None,
-            )
         try:
             return f"{host}:{self._grpc.listen(settings.grpc, tls)}"
         except RuntimeError:
