@@ -45,8 +45,41 @@ def test_the_order_is_one_of_each_zone_in_turn(moves: list[tuple[int, str]]) -> 
             zones.setdefault(zone, []).append(row)
         if zone == "gone" or before is None:
             order = naive(zones)
+            rotation.settle()
         assert rotation.order.tolist() == order
         assert len(rotation) == len(order)
+
+
+def test_what_only_looks_does_not_settle_the_order() -> None:
+    rotation = Rotation()
+    for row, zone in enumerate("aab"):
+        rotation.write(row, node(f"n{row}", zone))
+    assert rotation.order.tolist() == [0, 2, 1]
+    rotation.write(0, node("n0", "c"))
+    assert rotation.order.tolist() == [1, 2, 0], "no decision was made on the order before"
+    rotation.settle()
+    rotation.write(1, node("n1", "c"))
+    assert rotation.order.tolist() == [1, 2, 0], "one was"
+    rotation.drop(2)
+    assert rotation.order.tolist() == [0, 1]
+
+
+def test_the_order_in_force_survives_a_checkpoint() -> None:
+    rotation, again, settled = Rotation(), Rotation(), Rotation()
+    nodes = [node(f"n{row}", zone) for row, zone in enumerate("aab")]
+    for row, each in enumerate(nodes):
+        rotation.write(row, each)
+    again.restore(rotation.checkpoint(), nodes)
+    rotation.settle()
+    nodes[0] = node("n0", "b")
+    for each in (rotation, again):
+        each.write(0, nodes[0])
+    assert rotation.order.tolist() == [0, 2, 1], "a decision had settled it"
+    assert again.order.tolist() == [1, 2, 0], "nothing had"
+    settled.restore(rotation.checkpoint(), nodes)
+    assert settled.order.tolist() == [0, 2, 1]
+    settled.drop(2)
+    assert settled.order.tolist() == [1, 0]
 
 
 def test_old_zone_labels_win_over_new_ones() -> None:

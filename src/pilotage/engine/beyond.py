@@ -33,6 +33,8 @@ class Beyond:
     def choose(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Choice:
         """Return the best row for ``task`` by exact comparison of all feasible rows."""
         kind.refresh(state)
+        if self._samples:
+            state.rotation.settle()
         everyone = Nodes.all(state.columns, now, seed)
         feasible, count = self._feasible(kind, task, everyone)
         if kind.sampled or kind.narrowing:

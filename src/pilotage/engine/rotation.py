@@ -19,7 +19,10 @@ def zone_of(labels: Mapping[str, str]) -> tuple[str, str]:
 
 
 class RotationCheckpoint(Struct, frozen=True):
-    """Where the next visit starts, the rows of each zone in the order of their arrival, and of all if worked out."""
+    """Where the next visit starts, the rows of each zone in the order of their arrival, and the order in force.
+
+    ``order`` is None where the next decision works it out anew.
+    """
 
     start: int
     zones: tuple[tuple[int, ...], ...]
@@ -29,8 +32,8 @@ class RotationCheckpoint(Struct, frozen=True):
 class Rotation:
     """Rows by zone, zones and rows in the order of their arrival, and the place where the next visit starts.
 
-    A node that moves to another zone goes last there, but the order is worked out anew only when a node joins or
-    leaves. Source: kube-scheduler's node tree, its snapshot and its start index.
+    A node that moves to another zone goes last there, but the order is worked out anew only by the first decision
+    after a node joined or left. Source: kube-scheduler's node tree, its snapshot and its start index.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class Rotation:
         self._zones: dict[tuple[str, str], dict[int, None]] = {}
         self._zone: dict[int, tuple[str, str]] = {}
         self._order: IntArray | None = None
+        """The order in force, None where the next decision has to work it out."""
         self._places: tuple[int, IntArray] | None = None
 
     def __len__(self) -> int:
@@ -84,15 +88,19 @@ class Rotation:
         """Note that a decision looked at ``visited`` nodes."""
         self.start = (self.start + visited) % max(1, len(self))
 
+    def settle(self) -> None:
+        """Work the order out if a node joined or left: done by a decision, and by nothing that only looks."""
+        self._order = self.order
+
     @property
     def order(self) -> IntArray:
         """All rows, one of each zone in turn, int64[nodes]."""
-        if self._order is None:
-            zones = [np.fromiter(rows, np.int64, len(rows)) for rows in self._zones.values()]
-            rounds = [np.arange(len(rows)) for rows in zones]
-            none = [np.zeros(0, np.int64)]
-            self._order = np.concatenate(zones or none)[np.argsort(np.concatenate(rounds or none), kind="stable")]
-        return self._order
+        if self._order is not None:
+            return self._order
+        zones = [np.fromiter(rows, np.int64, len(rows)) for rows in self._zones.values()]
+        rounds = [np.arange(len(rows)) for rows in zones]
+        none = [np.zeros(0, np.int64)]
+        return np.concatenate(zones or none)[np.argsort(np.concatenate(rounds or none), kind="stable")]
 
     def visiting(self) -> IntArray:
         """All rows in the order of the next visit, int64[nodes]."""
