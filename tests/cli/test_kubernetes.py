@@ -116,6 +116,25 @@ def test_a_configuration_decides(cluster: Path, tmp_path: Path) -> None:
     assert told["default/foreign"]["verdict"] == "placed"
 
 
+def test_a_release_decides_as_it_did(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "kind: Node\nmetadata: {name: n}\nspec: {taints: [{key: k, value: v, effect: NoSchedule}]}\n"
+        "status: {allocatable: {cpu: 4, pods: 9}}\n---\n"
+        "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c}]}\n"
+    )
+    said = {
+        release: outcomes("--dry-run", path, "--release", release)["default/p"]["message"]
+        for release in ("1.34", "1.35")
+    }
+    assert said == {
+        "1.34": "0/1 nodes are available: 1 node(s) had untolerated taint {k: v}.",
+        "1.35": "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+    }
+    answer = run("--dry-run", path, "--release", "1.20")
+    assert (answer.returncode, answer.stderr) == (2, "error: release: must be one of 1.34, 1.35, 1.36, got '1.20'\n")
+
+
 def test_explain_shows_every_node(cluster: Path) -> None:
     answer = run("--dry-run", cluster, "--explain", "default/train")
     assert answer.returncode == 0

@@ -3,6 +3,7 @@
 import pytest
 
 from pilotage.kernel import scorers
+from pilotage.kernel.plugins.balanced import Balanced
 from pilotage.model.errors import InvalidInput
 from pilotage.model.expression import Expression, Operator
 from pilotage.model.node import Node, Taint, TaintEffect
@@ -75,6 +76,24 @@ def test_other_resources_weigh_only_for_tasks_that_ask_for_them(demand, expected
 def test_a_task_that_asks_for_none_of_them_is_not_scored() -> None:
     assert score(scorers.most_allocated("gpu"), asks(cpu=1), Node(name="n", capacity={}, gpus=1)) is None
     assert score(scorers.most_allocated("gpu"), TaskSpec(gpus=1), Node(name="n", capacity={}, gpus=4)) == 25
+
+
+@pytest.mark.parametrize(
+    ("capacity", "used", "expected"),
+    [
+        # the release's own table: 3000m and 5000 bytes on an empty node
+        ({"cpu": 4000, "memory": 10_000}, {}, 68),
+        ({"cpu": 6000, "memory": 10_000}, {}, 75),
+        # 3/8 and 1/2 before, 6/8 and 1 after: 93 and 87
+        ({"cpu": 8000, "memory": 10_000}, {"cpu": 3000, "memory": 5000}, 72),
+        # three resources, from even (100) to 1, 1/2, 0 (deviation 0.408248: 59)
+        ({"cpu": 3000, "memory": 10_000, "ephemeral-storage": 9}, {}, 54),
+    ],
+)
+def test_balance_changed(capacity, used, expected) -> None:
+    scorer = Balanced(tuple(capacity), change=True)
+    task = asks(cpu=3000, memory=5000)
+    assert score(scorer, task, node(**capacity), [(asks(**used), ())]) == expected
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def kubernetes(
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1).")
     ] = None,
+    release: Annotated[
+        str, typer.Option(metavar="1.34|1.35|1.36", help="Decide as this release does, where releases differ.")
+    ] = "1.35",
     policy: Annotated[
         str | None, typer.Option(metavar="NAME|FILE[:OBJECT]", help="Decide by this policy instead of the profile's.")
     ] = None,
@@ -47,14 +50,14 @@ def kubernetes(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON, and nothing else.")] = False,
 ) -> None:
-    """Say where the waiting pods of a cluster would go, decided as kube-scheduler 1.35 decides.
+    """Say where the waiting pods of a cluster would go, decided as kube-scheduler decides.
 
     The same engine and the same arithmetic as in production, on files: nothing is asked of a cluster and nothing is
     changed in one. Pods are taken by priority, then age.
     """
     import msgspec
 
-    from pilotage.adapters.kubernetes.configuration import Configuration, read_configuration
+    from pilotage.adapters.kubernetes.configuration import Configuration, of_release, read_configuration
     from pilotage.adapters.kubernetes.files import read_documents, read_objects
     from pilotage.app.dry_run import dry_run
     from pilotage.app.policy_files import load_policy
@@ -71,6 +74,7 @@ def kubernetes(
             configuration = read_configuration(documents[0])
         except InvalidInput as error:
             raise InvalidInput(f"{config}: {error.field}", error.reason) from error
+    configuration = of_release(configuration, release)
     chosen = None if policy is None else load_policy(policy)
     run = dry_run(read_objects(objects), configuration, policy=chosen, explain=explain)
     if as_json:

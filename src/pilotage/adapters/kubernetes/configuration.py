@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pilotage.adapters.kubernetes.arguments import READERS, read_arguments
-from pilotage.adapters.kubernetes.profile import DEFAULT_SCHEDULER, DEFAULTS, POINTS, Profile
+from pilotage.adapters.kubernetes.profile import DEFAULT_SCHEDULER, DEFAULTS, POINTS, RELEASES, Profile
 from pilotage.adapters.kubernetes.reading import Faults, Part
 from pilotage.model.errors import InvalidInput
 
@@ -69,6 +70,15 @@ def read_configuration(value: Any) -> Configuration:
         backoff_longest_s=float(longest),
         extenders=extenders,
     )
+
+
+def of_release(configuration: Configuration, release: str) -> Configuration:
+    """Return the configuration as another release of kube-scheduler carries it out; raises `InvalidInput`."""
+    known = next((each for each in RELEASES if each == release), None)
+    if known is None:
+        raise InvalidInput("release", f"must be one of {', '.join(RELEASES)}, got {release!r:.60}")
+    profiles = tuple(replace(profile, release=known) for profile in configuration.profiles)
+    return replace(configuration, profiles=profiles)
 
 
 def _check_kind(value: Mapping[str, Any]) -> None:

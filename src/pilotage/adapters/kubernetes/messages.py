@@ -47,7 +47,10 @@ def plugin_of(name: str) -> str:
 
 
 def is_final(plugin: Filter, fragment: Hashable, columns: Columns, row: int) -> bool:
-    """Whether a node that refuses would still refuse if all its pods were gone (UnschedulableAndUnresolvable)."""
+    """Whether a node that refuses would still refuse if all its pods were gone (UnschedulableAndUnresolvable).
+
+    Source: release 1.34 and later.
+    """
     if plugin.name == "ports":
         return False
     if plugin.name == "capacity":

@@ -15,9 +15,15 @@ from pilotage.kernel.plugins.affinity import EnforcedAffinity, PinnedNodes, Pref
 from pilotage.kernel.plugins.allocated import Allocated
 from pilotage.kernel.plugins.balanced import Balanced
 from pilotage.kernel.plugins.shape import Shape
+from pilotage.kernel.plugins.taints import TaintsTolerated
 from pilotage.kernel.policy import Policy
 from pilotage.kernel.sampling import Sampling
 from pilotage.kernel.weights import NOMINAL, Pairs
+
+Release = Literal["1.34", "1.35", "1.36"]
+RELEASES: tuple[Release, ...] = ("1.34", "1.35", "1.36")
+"""Releases whose differences are known: up to 1.34 ties are random and a refusal names the taint; from 1.36 on
+balance is scored by what the pod changes."""
 
 Strategy = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
 
@@ -100,6 +106,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     fit: FitArgs = FitArgs()
     balanced: tuple[str, ...] = ("cpu", "memory")
     added_affinity: WireNodeAffinity | None = None
+    release: Release = "1.35"
 
 
 def policy_of(profile: Profile) -> Policy:
@@ -108,7 +115,7 @@ def policy_of(profile: Profile) -> Policy:
         name=profile.name,
         filters=[each for name in ("pinned", *profile.filters) for each in _filters(profile, name)],
         scorers=[(each, weight) for name, weight in profile.scorers for each in _scorers(profile, name)],
-        tie="heap",
+        tie="heap" if profile.release in ("1.35", "1.36") else "seeded-random",
         sampling=Sampling(profile.percentage),
     )
 
@@ -122,7 +129,7 @@ def _filters(profile: Profile, name: str) -> list[Filter]:
         case "NodeName":
             return [known.node_name]
         case "TaintToleration":
-            return [known.taints]
+            return [TaintsTolerated(named=profile.release == "1.34")]
         case "NodeAffinity":
             enforced = required_terms(profile.added_affinity)
             return [known.node_affinity] if enforced is None else [EnforcedAffinity(enforced), known.node_affinity]
@@ -143,7 +150,7 @@ def _scorers(profile: Profile, name: str) -> list[Scorer]:
         case "NodeResourcesFit":
             return [_fit(profile.fit)]
         case "NodeResourcesBalancedAllocation":
-            return [Balanced(profile.balanced)]
+            return [Balanced(profile.balanced, change=profile.release == "1.36")]
         case "ImageLocality":
             return [scorers.image_locality()]
         case _:

@@ -1,7 +1,8 @@
-"""Scorer: how evenly the resources of a node are taken (NodeResourcesBalancedAllocation up to release 1.35)."""
+"""Scorer: how evenly the resources of a node are taken (NodeResourcesBalancedAllocation of kube-scheduler)."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +25,13 @@ class Balanced(Scorer):
     half their difference, of more the population standard deviation, of fewer 0. float64, basic operations in a
     fixed order. Another resource than CPU, memory and ephemeral storage counts only for tasks that ask for it; a task
     that asks for none of the resources is not scored.
+
+    ``change``: score how much evener the task makes the node, 50 + (50 + with it - without it) / 2 truncated toward
+    zero, as from release 1.36 on.
     """
 
     resources: tuple[str, ...] = ("cpu", "memory")
+    change: bool = False
 
     name = "balanced"
     bits = 8
@@ -42,6 +47,10 @@ class Balanced(Scorer):
         return tuple((r, amount) for r, amount in asked if amount or r in ALWAYS_COUNTED)
 
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
+        even = self._even(fragment, nodes)
+        return _changed(even, self._even(_nothing(fragment), nodes)) if self.change else even
+
+    def _even(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         c = nodes.columns
         known = [(c.resources[resource], amount) for resource, amount in fragment if resource in c.resources]
         requested = [nodes.of(c.float_used[i]) + amount for i, amount in known]
@@ -63,6 +72,10 @@ class Balanced(Scorer):
         return even
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
+        even = self._even_row(fragment, columns, row)
+        return _changed(even, self._even_row(_nothing(fragment), columns, row)) if self.change else even
+
+    def _even_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         used, capacities = columns.amounts_of(row)
         fractions = []
         for resource, amount in fragment:
@@ -81,6 +94,16 @@ class Balanced(Scorer):
         for fraction in fractions:
             squares += (fraction - mean) * (fraction - mean)
         return int((1.0 - math.sqrt(squares / count)) * MAX_SCORE)
+
+
+def _nothing(fragment: Fragment) -> Fragment:
+    return tuple((resource, 0) for resource, _ in fragment)
+
+
+def _changed(after: Any, before: Any) -> Any:
+    """Arrays and plain numbers alike."""
+    gain = MAX_SCORE // 2 + after - before
+    return MAX_SCORE // 2 + (gain + (gain < 0)) // 2
 
 
 def _deviation(requested: list[FloatArray], capacity: list[FloatArray], n: int) -> FloatArray:

@@ -21,7 +21,12 @@ Fragment = tuple[Toleration, ...]
 
 @dataclass(frozen=True)
 class TaintsTolerated(Filter):
-    """Every NoSchedule and NoExecute taint of the node is tolerated."""
+    """Every NoSchedule and NoExecute taint of the node is tolerated.
+
+    ``named``: a refusal names the first taint that is not (kube-scheduler up to release 1.34).
+    """
+
+    named: bool = False
 
     name = "taints"
     reads = ("taints",)
@@ -40,6 +45,18 @@ class TaintsTolerated(Filter):
     def remedy(self, fragment: Fragment, columns: Columns, row: int) -> tuple[Change, ...]:
         taints = columns.taints.values[columns.taint_set.item(row)]
         return tuple(TaintTolerated(taint) for taint in taints if not admits(fragment, (taint,)))
+
+    def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
+        """Counts nodes together, or by the taint that stands in the way."""
+        if not self.named:
+            return {self.reason: len(nodes)}
+        counts: dict[str, int] = {}
+        for code in nodes.taint_set.tolist():
+            taints = nodes.columns.taints.values[code]
+            first = next(t for t in taints if not admits(fragment, (t,)))
+            reason = f"node(s) had untolerated taint {{{first.key}: {first.value}}}"
+            counts[reason] = counts.get(reason, 0) + 1
+        return counts
 
 
 @dataclass(frozen=True)
