@@ -44,13 +44,9 @@ class Beyond:
         n = state.columns.n
         mask = kind.feasible[:n] if feasible is None else feasible
         parts = self._parts(task, everyone, mask, count)
-        if not parts and (feasible is None or kind.bounds_hold(mask)):
-            total = kind.total[:n]
-            if feasible is not None and not mask.item(total.argmax()):
-                total = total.copy()
-                np.putmask(total, ~mask, kind.lowest)
-        else:
-            total = kind.totals_among(state, mask, count)
+        total = kind.totals_among(state, mask, count)
+        if parts or not mask.item(total.argmax()):
+            total = total.copy()
             for part in parts:
                 total += part
             np.putmask(total, ~mask, kind.lowest)

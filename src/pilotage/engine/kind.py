@@ -273,39 +273,34 @@ class Kind:
         return total
 
     def totals_among(self, state: State, feasible: BoolArray, count: int) -> ScoreArray:
-        """Return a fresh array of totals if ``count`` of this kind's rows are left feasible; others mean nothing."""
+        """Return the totals if ``count`` of this kind's rows are left feasible; those of others mean nothing.
+
+        The array may be the kind's own: copy it before changing it.
+        """
         n = state.columns.n
-        if count < self.count and not self.bounds_hold(feasible):
+        if count < self.count and not self._bounds_hold(feasible):
             bounds = self.bounds_among(feasible, count)
             if bounds != self._bounds:
                 return self.sums(slice(0, n), bounds)
-        return self.total[:n].copy()
+        return self.total[:n]
 
-    def bounds_hold(self, feasible: BoolArray) -> bool:
+    def _bounds_hold(self, feasible: BoolArray) -> bool:
         """Whether rows that showed the bounds once still do, and are feasible: the quick way to know them unmoved."""
-        at = self._extremes
-        if at is None:
+        if self._extremes is None:
             n = len(feasible)
-            at = self._extremes = [
-                (memo.values[:n].argmin().item(), memo.values[:n].argmax().item())
-                for memo in self.scorers
-                if memo.normaliser is not None
+            self._extremes = [
+                (memo.values[:n].argmin().item(), memo.values[:n].argmax().item()) for memo in self.scorers
             ]
-        for (lowest, highest), (memo, (low, high)) in zip(at, self._normalised_memos(), strict=True):
-            values = memo.values
-            if not (feasible.item(lowest) and feasible.item(highest)):
-                break
-            if values.item(lowest) != low or values.item(highest) != high:
-                break
-        else:
-            return True
-        self._extremes = None
-        return False
-
-    def _normalised_memos(self) -> list[tuple[ScoreMemo, tuple[float, float]]]:
-        """The memos of scorers with a normaliser, with their bounds over this kind's rows."""
-        pairs = zip(self.scorers, self._bounds, strict=True)
-        return [(memo, bounds) for memo, bounds in pairs if memo.normaliser is not None]
+        for memo, (low, high), (lowest, highest) in zip(self.scorers, self._bounds, self._extremes, strict=True):
+            if memo.normaliser is not None and not (
+                feasible.item(lowest)
+                and feasible.item(highest)
+                and memo.values.item(lowest) == low
+                and memo.values.item(highest) == high
+            ):
+                self._extremes = None
+                return False
+        return True
 
     def _total_of(self, row: int) -> float:
         total: float = 0 if self.exact else 0.0

@@ -99,7 +99,7 @@ def _allowed(part: Part, nodes: Nodes) -> BoolArray:
     """Return bool[D] by label code: domains that may take one more task."""
     constraint = part.constraint
     # An empty selector counts nothing, here and for the task itself.
-    per_domain = tasks_per_domain(nodes.columns, part.meant, constraint.key, part.within)
+    per_domain = _count(part, nodes)
     if not constraint.selector.expressions:
         return np.full(len(per_domain.sums), constraint.max_skew >= 0)
     most = constraint.max_skew + per_domain.lowest(constraint.min_domains) - part.itself
@@ -133,9 +133,9 @@ class EvenSpread(DomainScorer):
         scored = feasible if ignored is None else feasible & ~ignored
         size = count if ignored is None else int(np.count_nonzero(scored))
         if ignored is None and len(fragment) == 1 and fragment[0].constraint.key != HOSTNAME:
-            part = fragment[0]
-            seen = _count(part, nodes).seen(nodes, feasible)
-            return ByDomain(_rounded(_by_domain(part, nodes, len(seen))), nodes.label(part.constraint.key), seen)
+            part, per_domain = fragment[0], _count(fragment[0], nodes)
+            seen = per_domain.seen(nodes, feasible)
+            return ByDomain(_rounded(_by_domain(part, per_domain, len(seen))), nodes.label(per_domain.key), seen)
         total: FloatArray = np.zeros(len(nodes))
         for part in fragment:
             codes = nodes.label(part.constraint.key)
@@ -145,7 +145,8 @@ class EvenSpread(DomainScorer):
                     raw[codes == ABSENT] = 0.0
                 total += raw
             else:
-                total += _by_domain(part, nodes, len(_count(part, nodes).seen(nodes, scored))).take(codes)
+                per_domain = _count(part, nodes)
+                total += _by_domain(part, per_domain, len(per_domain.seen(nodes, scored))).take(codes)
         result = _rounded(total)
         if ignored is not None:
             result[ignored] = LEFT_OUT
@@ -156,10 +157,10 @@ def _count(part: Part, nodes: Nodes) -> DomainCount:
     return tasks_per_domain(nodes.columns, part.meant, part.constraint.key, part.within)
 
 
-def _by_domain(part: Part, nodes: Nodes, size: int) -> FloatArray:
+def _by_domain(part: Part, per_domain: DomainCount, size: int) -> FloatArray:
     """Return one constraint's part of the score by label code, float64[D]; 0 for nodes without the label."""
     constraint = part.constraint
-    raw = _count(part, nodes).sums.astype(np.float64)
+    raw = per_domain.sums.astype(np.float64)
     raw *= _ln(size + 2) if constraint.selector.expressions else 0.0  # an empty selector counts nothing
     raw += constraint.max_skew - 1
     raw[ABSENT] = 0.0
