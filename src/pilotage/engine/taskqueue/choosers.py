@@ -7,8 +7,6 @@ from pilotage.kernel.hashing import key_hash
 from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import RoutedTask
 
-_TWO_64 = 2**64
-
 
 class ShortestQueue:
     """Least expected work, then least uncertainty, then fewest tasks."""
@@ -66,12 +64,7 @@ class Probabilistic:
     def choose(self, task: RoutedTask, candidates: Sequence[Backlog], now: float) -> Backlog:
         """One weighted draw."""
         weights = [max(1 / (each.outstanding + 1), self._floor) for each in candidates]
-        drawn = key_hash(self._seed, task.id) / _TWO_64 * sum(weights)
-        for each, weight in zip(candidates, weights, strict=True):
-            drawn -= weight
-            if drawn < 0:
-                return each
-        return candidates[-1]
+        return weighted_draw(self._seed, task, candidates, weights)
 
 
 class LeastOutstanding:
@@ -112,6 +105,16 @@ def check_name(name: str, known: Sequence[str]) -> None:
     """Raise `InvalidInput` naming the strategies that exist, unless ``name`` is one of them."""
     if name not in known:
         raise InvalidInput("strategy", f"no strategy is called {name!r:.80}; known: {', '.join(known)}")
+
+
+def weighted_draw(seed: int, task: RoutedTask, candidates: Sequence[Backlog], weights: Sequence[float]) -> Backlog:
+    """Return one candidate, drawn in proportion to ``weights`` by seed and task id."""
+    drawn = key_hash(seed, task.id) / 2**64 * sum(weights)
+    for each, weight in zip(candidates, weights, strict=True):
+        drawn -= weight
+        if drawn < 0:
+            return each
+    return candidates[-1]
 
 
 def _least(keys: Sequence[object], candidates: Sequence[Backlog], seed: int, task: RoutedTask) -> Backlog:

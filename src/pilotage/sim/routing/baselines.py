@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from pilotage.engine.taskqueue.backlog import Backlog
+from pilotage.engine.taskqueue.choosers import weighted_draw
 from pilotage.engine.taskqueue.strategy import Predictor
-from pilotage.kernel.hashing import key_hash
 from pilotage.model.routing import RoutedTask
 
 
@@ -20,12 +20,7 @@ class Random:
     def choose(self, task: RoutedTask, candidates: Sequence[Backlog], now: float) -> Backlog:
         """One weighted draw."""
         weights = [1.0 if self._weights is None else self._weights[each.instance.platform] for each in candidates]
-        drawn = key_hash(self._seed, task.id) / 2**64 * sum(weights)
-        for each, weight in zip(candidates, weights, strict=True):
-            drawn -= weight
-            if drawn < 0:
-                return each
-        return candidates[-1]
+        return weighted_draw(self._seed, task, candidates, weights)
 
 
 class FastestOutstanding:
