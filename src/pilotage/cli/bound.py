@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilotage.cli.trace_options import Config, FillRatio, Form, Nodes
+from pilotage.cli.options import Config
+from pilotage.cli.trace_options import FillRatio, Form, Nodes
 
 if TYPE_CHECKING:
     from pilotage.sim.bounds import Bound

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pilotage.cli.options import AsJson, Config
+
 if TYPE_CHECKING:
     from pilotage.app.manager.client import ManagerClient
 
@@ -28,8 +30,6 @@ app = typer.Typer(
 Manager = Annotated[
     str | None, typer.Option("--manager", metavar="URL", help="The manager's HTTP address, if not the configured one.")
 ]
-Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings instead of pilotage.toml in this folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Which = Annotated[str, typer.Argument(metavar="NAME|ID", show_default=False)]
 Idc = Annotated[str | None, typer.Option(metavar="A|B|...", help="Hosts whose idc is one of these.")]
 Location = Annotated[str | None, typer.Option(metavar="A|B|...", help="Hosts whose path begins alike.")]

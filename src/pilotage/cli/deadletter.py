@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from pilotage.cli.desk import visit
+from pilotage.cli.options import Config
 
 app = typer.Typer(help="Look at messages that were set aside, mend them, and try again.", no_args_is_help=True)
 
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="As `deadletter list` shows it.")]
 Database = Annotated[str | None, typer.Option(metavar="URL", help="Database [POSTGRES_CONN].")]
-Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings instead of pilotage.toml here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Class = Annotated[str, typer.Option("--class", help="Only this class: malformed, conflict, bug.")]
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pilotage.cli.options import AsJson, Config, Log, Partial
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,19 +28,15 @@ Why not there? What refuses it, and the smallest change that would make it fit.
 
 
 def explain(
-    log: Annotated[str, typer.Argument(metavar="LOG", help="A file that --record wrote.", show_default=False)],
+    log: Log,
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)],
     node: Annotated[str | None, typer.Option(metavar="N", help="Look at this node, too.")] = None,
     decision: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Which decision about the task; the last one.")
     ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Take a record that is cut off as far as it goes.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-    ] = None,
+    partial: Partial = False,
+    as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Explain a decision of a record: why here, why not there, and what would have to change.
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from pilotage.cli.options import Config
+
 EPILOG = """
 [bold]Examples[/]
 
@@ -33,9 +35,7 @@ def manager(
     http: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="API for people, and metrics; '' for none.")
     ] = None,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Serve the registry of scheduler clusters: which exist, which members live, which suit a host best.
 

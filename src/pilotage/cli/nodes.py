@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from pilotage.cli.desk import visit
+from pilotage.cli.options import Config
 
 app = typer.Typer(help="Bring in, look at and take out the hosts that VMs are placed on.", no_args_is_help=True)
 
 Names = Annotated[list[str], typer.Argument(metavar="HOST...", help="Names of hosts.")]
 Database = Annotated[str | None, typer.Option(metavar="URL", help="Database [POSTGRES_CONN].")]
-Config = Annotated[str | None, typer.Option(metavar="FILE", help="Settings instead of pilotage.toml here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pilotage.cli.options import AsJson, Config, Log, Partial
+
 if TYPE_CHECKING:
     from pilotage.engine.replay import Difference, Replayed
     from pilotage.engine.rerun import Rerun
@@ -24,18 +26,14 @@ What would your policy have done?
 
 
 def replay(
-    log: Annotated[str, typer.Argument(metavar="LOG", help="A file that --record wrote.", show_default=False)],
+    log: Log,
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE[:OBJECT]", help="Another policy; else the one that decided then."),
     ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Take a record that is cut off as far as it goes.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-    ] = None,
+    partial: Partial = False,
+    as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Feed a record to the engine again.
 

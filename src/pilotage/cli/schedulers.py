@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pilotage.cli.cluster import AsJson, Config, Manager, connect
+from pilotage.cli.cluster import Manager, connect
+from pilotage.cli.options import AsJson, Config
 
 EPILOG = """
 [bold]Examples[/]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pilotage.cli import routing, scenario
-from pilotage.cli.trace_options import Config, Drop, FillRatio, Form, Nodes, Played, Repeat, SpeedUp
+from pilotage.cli.options import Config
+from pilotage.cli.trace_options import Drop, FillRatio, Form, Nodes, Played, Repeat, SpeedUp
 
 if TYPE_CHECKING:
     from rich.table import Table

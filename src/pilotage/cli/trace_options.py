@@ -28,9 +28,6 @@ SpeedUp = Annotated[
 ]
 Repeat = Annotated[int, typer.Option(metavar="N", help="Play the tasks N times, one round after the other.")]
 Drop = Annotated[bool, typer.Option("--drop", help="Drop what fits nowhere, do not let it wait (traces with times).")]
-Config = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Settings to use instead of pilotage.toml in this folder.")
-]
 
 
 class Played(NamedTuple):
