@@ -31,6 +31,7 @@ from pilotage.app.manager.metrics import CONTENT_TYPE, Numbers, exposition
 from pilotage.app.manager.pulse import Pulse, Times
 from pilotage.app.manager.service import Registry
 from pilotage.app.manager.settings import ManagerSettings
+from pilotage.app.stopping import ended_or_asked
 from pilotage.model.errors import InvalidInput, StorageDown
 from pilotage.registry.profiles import profile_named
 
@@ -173,13 +174,7 @@ async def serve(settings: ManagerSettings, started: Callable[[str, str], None]) 
     role = Role(settings)
     try:
         started(*await role.start())
-        ended = asyncio.create_task(role.wait())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if ended.done():
-            ended.result()
-        ended.cancel()
+        await ended_or_asked(role.wait(), stop)
     finally:
         await role.stop()
 

@@ -31,6 +31,7 @@ from pilotage.adapters.webhook.sender import Allowed, Sender, checked_url
 from pilotage.api.http.gate import ADMIN, PUBLIC, Gate, Limits, Tokens
 from pilotage.api.http.server import HttpServer, Listen
 from pilotage.api.http.vms import application
+from pilotage.app.stopping import ended_or_asked
 from pilotage.app.vms.inventory import read_inventory
 from pilotage.app.vms.lead import FileLeadership, RowLeadership
 from pilotage.app.vms.metrics import WorkerMetrics
@@ -317,13 +318,7 @@ async def serve(role: Role, started: Callable[[Role], None]) -> None:
     try:
         await role.start()
         started(role)
-        ended, stopped = asyncio.ensure_future(role.ended()), asyncio.ensure_future(stop.wait())
-        both: set[asyncio.Future[Any]] = {ended, stopped}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if ended.done():
-            ended.result()
-        ended.cancel()
+        await ended_or_asked(role.ended(), stop)
     finally:
         await role.stop()
 
