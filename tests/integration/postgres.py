@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from itertools import count
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.servers import require
+from tests.integration.servers import require, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,17 +93,8 @@ class Postgres:
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """A started server, gone afterwards; the test is skipped (or fails in CI) where PostgreSQL is not installed."""
-    require("postgres")
-    folder = Path(tempfile.mkdtemp(prefix="pilotage-postgres-"))
-    server = None
-    try:
-        server = Postgres(folder)
-        server.start()
+    with started("postgres", Postgres) as server:
         yield server
-    finally:
-        if server is not None:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +108,12 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new empty database of each kind that is spoken; needs the fixture `postgres`, too."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/test.sqlite3"
+    database: str = request.getfixturevalue("postgres").database()
+    return database

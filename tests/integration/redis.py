@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.servers import require
+from tests.integration.servers import require, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,14 +50,5 @@ class RedisServer:
 @contextmanager
 def running_redis() -> Iterator[RedisServer]:
     """A started server, gone afterwards; the test is skipped (or fails in CI) where Redis is not installed."""
-    require("redis-server")
-    folder = Path(tempfile.mkdtemp(prefix="pilotage-redis-"))
-    server = None
-    try:
-        server = RedisServer(folder)
-        server.start()
+    with started("redis-server", RedisServer) as server:
         yield server
-    finally:
-        if server is not None:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -55,3 +59,30 @@ def require(name: str) -> Path:
     if os.environ.get("PILOTAGE_REQUIRE_SERVERS") == "1":
         pytest.fail(complaint)
     pytest.skip(complaint)
+
+
+class Startable(Protocol):
+    """A server of a test's own."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+Own = TypeVar("Own", bound=Startable)
+
+
+@contextmanager
+def started(name: str, make: Callable[[Path], Own]) -> Iterator[Own]:
+    """A started server in a folder of its own, both gone afterwards; without the program see `require`."""
+    require(name)
+    folder = Path(tempfile.mkdtemp(prefix=f"pilotage-{name}-"))
+    server = None
+    try:
+        server = make(folder)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
