@@ -69,6 +69,7 @@ class KeepAlive:
         inbox = _Inbox(messages)
         self._inboxes.add(inbox)
         stream = next(self._numbers)
+        heard = False
         try:
             first = await inbox.next(FIRST_MESSAGE_S)
             if first is None:
@@ -80,12 +81,13 @@ class KeepAlive:
                     pass
                 return True
             await self._pulse.opened(stream, kind, request.cluster_id, request.hostname, request.ip)
+            heard = True
             while (left := self._pulse.expires_in(stream)) is not None:
                 if await inbox.next(left + 0.01) is not None:
                     await self._pulse.ticked(stream)
             return True
         except StopAsyncIteration:
-            return False
+            return heard and self._pulse.expires_in(stream) is None  # it ended after its silence was noticed
         finally:
             self._inboxes.discard(inbox)
             inbox.close()
