@@ -114,6 +114,11 @@ def test_a_configuration_decides(cluster: Path, tmp_path: Path) -> None:
     told = outcomes("--dry-run", cluster, "--config", config)
     assert told["shop/old"]["node"] == "small"
     assert told["default/foreign"]["verdict"] == "placed"
+    config.write_text(
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+        "profiles: [{plugins: {preEnqueue: {disabled: [{name: SchedulingGates}]}}}]\n"
+    )
+    assert outcomes("--dry-run", cluster, "--config", config)["default/held"]["verdict"] == "placed"
 
 
 def test_a_release_decides_as_it_did(tmp_path: Path) -> None:
@@ -125,14 +130,36 @@ def test_a_release_decides_as_it_did(tmp_path: Path) -> None:
     )
     said = {
         release: outcomes("--dry-run", path, "--release", release)["default/p"]["message"]
-        for release in ("1.34", "1.35")
+        for release in ("1.33", "1.34", "1.35")
     }
     assert said == {
+        "1.33": "0/1 nodes are available: 1 node(s) had untolerated taint {k: v}.",
         "1.34": "0/1 nodes are available: 1 node(s) had untolerated taint {k: v}.",
         "1.35": "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
     }
     answer = run("--dry-run", path, "--release", "1.20")
-    assert (answer.returncode, answer.stderr) == (2, "error: release: must be one of 1.34, 1.35, 1.36, got '1.20'\n")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "error: release: must be one of 1.33, 1.34, 1.35, 1.36, got '1.20'\n",
+    )
+
+
+def test_release_1_33_knows_no_resources_of_whole_pods(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "kind: Node\nmetadata: {name: n}\nstatus: {allocatable: {cpu: 4, pods: 9}}\n---\n"
+        "kind: Pod\nmetadata: {name: p}\nspec: {resources: {requests: {cpu: 8}}, containers: [{name: c}]}\n---\n"
+        "kind: Pod\nmetadata: {name: q}\n"
+        "spec: {containers: [{name: c, resources: {requests: {cpu: 8}}}]}\n"
+    )
+    told = {release: outcomes("--dry-run", path, "--release", release) for release in ("1.33", "1.34")}
+    assert told["1.33"]["default/p"]["node"] == "n"
+    assert told["1.34"]["default/p"]["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+    final = {}
+    for release in ("1.33", "1.34"):
+        answer = run("--dry-run", path, "--release", release, "--explain", "default/q", "--json")
+        final[release] = json.loads(answer.stdout)["explained"]["refused"]["n"]["final"]
+    assert final == {"1.33": False, "1.34": True}, "in 1.33 preemption was tried on nodes that are too small"
 
 
 def test_explain_shows_every_node(cluster: Path) -> None:

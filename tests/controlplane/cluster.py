@@ -26,8 +26,8 @@ Object = dict[str, Any]
 
 START_S = 90
 CONTROLLERS = "persistentvolume-binder-controller,disruption-controller"
-UNWANTED = "ServiceAccount,TaintNodesByCondition,Priority"
-"""Admission that waits for controllers which do not run here, or forbids bare priorities."""
+UNWANTED = "ServiceAccount,TaintNodesByCondition"
+"""Admission that waits for controllers which do not run here."""
 
 
 class Client:
@@ -72,6 +72,11 @@ class Client:
             status = {"status": {**node["status"], **ready}}
             path = f"/api/v1/nodes/{node['metadata']['name']}/status"
             self.call("PATCH", path, status, "application/merge-patch+json")
+
+    def create(self, path: str, *objects: Object) -> None:
+        """Create objects one after the other."""
+        for each in objects:
+            self.call("POST", path, each)
 
     def create_pods(self, pods: Sequence[Object]) -> None:
         """Create pods, several at once."""

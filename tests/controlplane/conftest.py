@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.oracle import Oracle
+from tests.controlplane.programs import located
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,11 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     made = ControlPlane(tmp_path_factory.mktemp("controlplane"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """One oracle for all questions."""
+    asked = Oracle(located("oracle"))
+    yield asked
+    asked.close()

@@ -14,6 +14,14 @@ import pytest
 from tests.controlplane.cluster import Client, ControlPlane, any_named, client_of
 
 NODES, PODS = 120, 160
+CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+URGENT = {
+    "apiVersion": "scheduling.k8s.io/v1",
+    "kind": "PriorityClass",
+    "metadata": {"name": "urgent"},
+    "value": 10,
+    "preemptionPolicy": "Never",
+}
 CONFIG = {
     "apiVersion": "kubescheduler.config.k8s.io/v1",
     "kind": "KubeSchedulerConfiguration",
@@ -49,7 +57,9 @@ def pod(i: int) -> dict[str, Any]:
     container["resources"] = {"requests": {"cpu": f"{300 + 50 * (i % 7)}m", "memory": f"{128 * (1 + i % 4)}Mi"}}
     if i % 5 == 0:
         del container["resources"]
-    spec: dict[str, Any] = {"containers": [container], "priority": 10 if i % 11 == 0 else 0}
+    spec: dict[str, Any] = {"containers": [container]}
+    if i % 11 == 0:
+        spec["priorityClassName"] = URGENT["metadata"]["name"]
     if i % 8 == 1:
         container["ports"] = [{"containerPort": 80, "hostPort": 8080}]
     if i % 10 == 4:
@@ -73,6 +83,7 @@ def condition(each: dict[str, Any]) -> str:
 
 def test_kube_scheduler_puts_every_pod_where_the_dry_run_says(plane: ControlPlane, tmp_path: Path) -> None:
     client = plane.client
+    client.create(CLASSES, URGENT)
     client.create_nodes(node(i) for i in range(NODES))
     client.create_pods([pod(i) for i in range(PODS)])
     dump, config = tmp_path / "cluster.json", tmp_path / "config.json"
@@ -148,7 +159,7 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 def test_a_dump_of_any_cluster_can_be_decided_on(client: Client, tmp_path: Path) -> None:
     dump = tmp_path / "cluster.json"
-    paths = ("/api/v1/nodes", "/api/v1/pods", "/apis/scheduling.k8s.io/v1/priorityclasses")
+    paths = ("/api/v1/nodes", "/api/v1/pods", CLASSES)
     objects = [each for path in paths for each in client.items(path)]
     dump.write_text(json.dumps({"kind": "List", "items": objects}))
     command = [sys.executable, "-m", "pilotage", "kubernetes", "--dry-run", dump, "--json"]

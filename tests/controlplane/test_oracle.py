@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.controlplane.oracle import Oracle
-from tests.controlplane.programs import located
-
-
-@pytest.fixture(scope="module")
-def oracle() -> Iterator[Oracle]:
-    asked = Oracle(located("oracle"))
-    yield asked
-    asked.close()
 
 
 def node(name: str, **labels: str) -> dict[str, Any]:

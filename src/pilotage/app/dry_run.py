@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pilotage.adapters.kubernetes.configuration import Configuration
 from pilotage.adapters.kubernetes.files import Objects
@@ -61,7 +62,7 @@ def dry_run(
     """
     profiles = {profile.name: profile for profile in configuration.profiles}
     engines = {name: Engine(policy or policy_of(profile), retry=False) for name, profile in profiles.items()}
-    run = _Run(profiles, engines, _priorities(objects), explain)
+    run = _Run(profiles, engines, priorities_of(objects), explain)
     run.tell_nodes(objects)
     running = run.tell_running(objects)
     waiting = run.translate(objects)
@@ -110,9 +111,9 @@ class _Run:
             if pod.spec.node_name not in known:
                 continue
             try:
-                placed = TaskPlaced(placed_task_of(pod), pod.spec.node_name)
-                for engine in self.engines.values():
-                    engine.apply(placed)
+                for name, engine in self.engines.items():
+                    task = placed_task_of(pod, pod_level=self.profiles[name].pod_level)
+                    engine.apply(TaskPlaced(task, pod.spec.node_name))
             except InvalidInput as error:
                 raise InvalidInput(f"pod {pod.key}: {error.field}", error.reason) from error
         return running
@@ -137,14 +138,16 @@ class _Run:
                 self.outcomes.append(Outcome(pod=pod.key, verdict="not weighed", message=text))
                 continue
             try:
-                task = task_of(pod, priority=self._priority(pod), ignored=profile.fit.ignored)
+                task = task_of(
+                    pod, priority=self._priority(pod), ignored=profile.fit.ignored, pod_level=profile.pod_level
+                )
             except InvalidInput as error:
                 self.outcomes.append(Outcome(pod=pod.key, verdict="invalid", message=str(error)))
                 continue
             if task.gates and profile.gates:
                 self.outcomes.append(Outcome(pod=pod.key, verdict="gated", message=gated(task.gates)))
                 continue
-            waiting.append((pod, task))
+            waiting.append((pod, replace(task, gates=())))
         return waiting
 
     def decide(self, pod: Pod, task: Task) -> None:
@@ -152,7 +155,8 @@ class _Run:
         engine = self.engines[name]
         state = engine.state
         if pod.key == self.explain:
-            self.explained = judge(engine.policy, state.columns, task, state.rotation.order.tolist())
+            rows, sized = state.rotation.order.tolist(), self.profiles[name].release != "1.33"
+            self.explained = judge(engine.policy, state.columns, task, rows, sized=sized)
         engine.apply(TaskSubmitted(task))
         (effect,) = engine.decide()
         for other in self.engines.values():
@@ -189,7 +193,7 @@ def features_beyond(pod: Pod) -> list[str]:
     return [name for name, used in found.items() if used]
 
 
-def _priorities(objects: Objects) -> dict[str, int]:
+def priorities_of(objects: Objects) -> dict[str, int]:
     """Priorities by the name of their class; the empty name is that of pods without a class."""
     found = dict(SYSTEM_PRIORITIES)
     for each in objects.classes:

@@ -40,7 +40,7 @@ def kubernetes(
         str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1).")
     ] = None,
     release: Annotated[
-        str, typer.Option(metavar="1.34|1.35|1.36", help="Decide as this release does, where releases differ.")
+        str, typer.Option(metavar="1.33|1.34|1.35|1.36", help="Decide as this release does, where releases differ.")
     ] = "1.35",
     policy: Annotated[
         str | None, typer.Option(metavar="NAME|FILE[:OBJECT]", help="Decide by this policy instead of the profile's.")

@@ -1,16 +1,3 @@
-from __future__ import annotations
+from tests.controlplane.conftest import oracle
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.controlplane.oracle import Oracle
-from tests.controlplane.programs import located
-
-
-@pytest.fixture(scope="session")
-def oracle() -> Iterator[Oracle]:
-    """One oracle for all questions."""
-    asked = Oracle(located("oracle"))
-    yield asked
-    asked.close()
+__all__ = ["oracle"]

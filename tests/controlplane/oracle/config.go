@@ -74,4 +74,4 @@ func validate(raw json.RawMessage) Answer {
 	return answer
 }
 
-func uidOf(pod *v1.Pod) types.UID { return types.UID(pod.Namespace + "/" + pod.Name) }
+func uidOf(pod *v1.Pod) types.UID { return types.UID(keyOf(pod)) }

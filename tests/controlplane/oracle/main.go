@@ -16,8 +16,7 @@ import (
 )
 
 // Question is one line of input. Objects make up the cluster; Probes are pods that are judged one by one on it as it
-// stands; Steps are then carried out in turn. Queue are pods that came one second after the other: in which order are
-// they popped?
+// stands; Steps are then carried out in turn. Turns happen to the queue alone.
 type Question struct {
 	Config      json.RawMessage   `json:"config"`
 	Validate    bool              `json:"validate"`
@@ -26,7 +25,7 @@ type Question struct {
 	Objects     []json.RawMessage `json:"objects"`
 	Probes      []json.RawMessage `json:"probes"`
 	Steps       []Step            `json:"steps"`
-	Queue       []json.RawMessage `json:"queue"`
+	Turns       []Turn            `json:"turns"`
 	Brief       bool              `json:"brief"`
 }
 
@@ -37,7 +36,7 @@ type Answer struct {
 	Order   []string `json:"order,omitempty"`
 	Probes  []Probe  `json:"probes,omitempty"`
 	Steps   []Done   `json:"steps,omitempty"`
-	Queue   []string `json:"queue,omitempty"`
+	Queue   *Queue   `json:"queue,omitempty"`
 	Profile any      `json:"profile,omitempty"`
 }
 
@@ -108,8 +107,10 @@ func respond(question *Question) (answer Answer) {
 		}
 		answer.Probes = append(answer.Probes, probe)
 	}
-	if answer.Queue, err = world.sorted(question.Queue); err != nil {
-		return Answer{Error: err.Error()}
+	if len(question.Turns) > 0 {
+		if answer.Queue, err = world.queued(question.Turns); err != nil {
+			return Answer{Error: err.Error()}
+		}
 	}
 	for i := range question.Steps {
 		done, err := world.step(&question.Steps[i])

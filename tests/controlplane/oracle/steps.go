@@ -3,12 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"sort"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // Step is one thing that happens: a pod is scheduled (and assumed if it finds a node), or the cluster changes.
@@ -81,29 +79,6 @@ func (w *World) step(step *Step) (Done, error) {
 	return Done{}, fmt.Errorf("says nothing to do")
 }
 
-// sorted returns the pods in the order of the queue.
-func (w *World) sorted(raws []json.RawMessage) ([]string, error) {
-	less := w.anyFramework().QueueSortFunc()
-	var queued []*framework.QueuedPodInfo
-	for i, raw := range raws {
-		pod, err := w.pod(raw)
-		if err != nil {
-			return nil, err
-		}
-		info, err := framework.NewPodInfo(pod)
-		if err != nil {
-			return nil, err
-		}
-		queued = append(queued, &framework.QueuedPodInfo{PodInfo: info, Timestamp: time.Unix(int64(i), 0)})
-	}
-	sort.SliceStable(queued, func(i, j int) bool { return less(queued[i], queued[j]) })
-	var keys []string
-	for _, each := range queued {
-		keys = append(keys, each.Pod.Namespace+"/"+each.Pod.Name)
-	}
-	return keys, nil
-}
-
 func (w *World) schedule(raw json.RawMessage) (Done, error) {
 	pod, err := w.pod(raw)
 	if err != nil {
@@ -113,7 +88,7 @@ func (w *World) schedule(raw json.RawMessage) (Done, error) {
 	if !ok {
 		return Done{}, fmt.Errorf("no profile is called %q", pod.Spec.SchedulerName)
 	}
-	done := Done{Pod: pod.Namespace + "/" + pod.Name}
+	done := Done{Pod: keyOf(pod)}
 	if done.Decision, err = w.decide(f, pod, nil); err != nil || done.Node == "" {
 		return done, err
 	}

@@ -196,7 +196,7 @@ func (w *World) addPod(pod *v1.Pod) error {
 	if pod.Spec.NodeName == "" || pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed {
 		return nil
 	}
-	w.pods[pod.Namespace+"/"+pod.Name] = pod
+	w.pods[keyOf(pod)] = pod
 	return w.sched.Cache.AddPod(klog.FromContext(w.ctx), pod)
 }
 

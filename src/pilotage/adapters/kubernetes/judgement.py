@@ -44,8 +44,11 @@ class Judgement(Struct, frozen=True):
     totals: dict[str, float]
 
 
-def judge(policy: Policy, columns: Columns, task: Task, rows: Sequence[int]) -> Judgement:
-    """Ask every plugin about the nodes of ``rows``; nothing is remembered and nothing decided."""
+def judge(policy: Policy, columns: Columns, task: Task, rows: Sequence[int], *, sized: bool = True) -> Judgement:
+    """Ask every plugin about the nodes of ``rows``; nothing is remembered and nothing decided.
+
+    ``sized``: see `is_final`.
+    """
     alone: dict[str, dict[str, Refusal]] = {}
     refused: dict[str, Refusal] = {}
     for plugin in policy.filters:
@@ -61,7 +64,7 @@ def judge(policy: Policy, columns: Columns, task: Task, rows: Sequence[int]) -> 
             refusal = Refusal(
                 plugin_of(plugin.name),
                 tuple(sorted(map(reason_of, why))),
-                is_final(plugin, fragment, columns, row),
+                is_final(plugin, fragment, columns, row, sized=sized),
             )
             alone.setdefault(plugin.name, {})[name] = refusal
             refused.setdefault(name, refusal)

@@ -46,14 +46,16 @@ def plugin_of(name: str) -> str:
     return PLUGINS.get(name, name)
 
 
-def is_final(plugin: Filter, fragment: Hashable, columns: Columns, row: int) -> bool:
+def is_final(plugin: Filter, fragment: Hashable, columns: Columns, row: int, *, sized: bool = True) -> bool:
     """Whether a node that refuses would still refuse if all its pods were gone (UnschedulableAndUnresolvable).
 
-    Source: release 1.34 and later.
+    ``sized``: a node that is too small even when empty is such a one (from release 1.34 on).
     """
     if plugin.name == "ports":
         return False
     if plugin.name == "capacity":
+        if not sized:
+            return False
         asked: Any = fragment
         limits = {name: columns.capacity.item(i, row) for name, i in columns.resources.items()}
         return any(amount > limits.get(name, 0) for name, amount in asked if name != "tasks")

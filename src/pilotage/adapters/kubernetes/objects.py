@@ -193,6 +193,7 @@ class Condition(Wire):
 
     type: str = ""
     reason: str | None = ""
+    last_transition_time: str | None = None
 
 
 class PodStatus(Wire):

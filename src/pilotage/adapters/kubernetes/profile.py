@@ -20,10 +20,13 @@ from pilotage.kernel.policy import Policy
 from pilotage.kernel.sampling import Sampling
 from pilotage.kernel.weights import NOMINAL, Pairs
 
-Release = Literal["1.34", "1.35", "1.36"]
-RELEASES: tuple[Release, ...] = ("1.34", "1.35", "1.36")
-"""Releases whose differences are known: up to 1.34 ties are random and a refusal names the taint; from 1.36 on
-balance is scored by what the pod changes."""
+Release = Literal["1.33", "1.34", "1.35", "1.36"]
+RELEASES: tuple[Release, ...] = ("1.33", "1.34", "1.35", "1.36")
+"""Releases whose differences are known. 1.33: what a pod asks for as a whole does not count, and preemption is tried on
+nodes that are too small. Up to 1.34: ties are random and a refusal names the taint. From 1.36 on: balance is scored by
+what the pod changes, and images that are mounted count."""
+
+_RANDOM_TIES: tuple[Release, ...] = ("1.33", "1.34")
 
 Strategy = Literal["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"]
 
@@ -108,6 +111,11 @@ class Profile(Struct, frozen=True, kw_only=True):
     added_affinity: WireNodeAffinity | None = None
     release: Release = "1.35"
 
+    @property
+    def pod_level(self) -> bool:
+        """Whether what a pod asks for as a whole counts."""
+        return self.release != "1.33"
+
 
 def policy_of(profile: Profile) -> Policy:
     """Return the policy that decides as a scheduler of that profile."""
@@ -115,7 +123,7 @@ def policy_of(profile: Profile) -> Policy:
         name=profile.name,
         filters=[each for name in ("pinned", *profile.filters) for each in _filters(profile, name)],
         scorers=[(each, weight) for name, weight in profile.scorers for each in _scorers(profile, name)],
-        tie="heap" if profile.release in ("1.35", "1.36") else "seeded-random",
+        tie="seeded-random" if profile.release in _RANDOM_TIES else "heap",
         sampling=Sampling(profile.percentage),
     )
 
@@ -129,7 +137,7 @@ def _filters(profile: Profile, name: str) -> list[Filter]:
         case "NodeName":
             return [known.node_name]
         case "TaintToleration":
-            return [TaintsTolerated(named=profile.release == "1.34")]
+            return [TaintsTolerated(named=profile.release in _RANDOM_TIES)]
         case "NodeAffinity":
             enforced = required_terms(profile.added_affinity)
             return [known.node_affinity] if enforced is None else [EnforcedAffinity(enforced), known.node_affinity]

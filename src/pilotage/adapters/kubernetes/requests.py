@@ -29,6 +29,14 @@ def pod_requests(
     ``pod_level``: count the pod's own resources. ``given``: count what containers were given where that is more (for
     pods on nodes). ``missing``: what a container counts that does not name a resource.
     """
+    total = _of_containers(pod, given, missing or {})
+    if pod_level:
+        total |= pod_level_request(pod)
+    _add(total, _read("spec.overhead", pod.spec.overhead))
+    return total
+
+
+def _of_containers(pod: Pod, given: bool, missing: Mapping[str, int]) -> Nanos:
     spec = pod.spec
     statuses: dict[str, ContainerStatus] = {}
     infeasible = False
@@ -46,7 +54,7 @@ def pod_requests(
             parts.append(_read(field, status.resources.requests))
             parts.append(_read(field, status.allocated_resources))
             asked = _most(parts)
-        return {**(missing or {}), **asked}
+        return {**missing, **asked}
 
     total: Nanos = {}
     for i, container in enumerate(spec.containers or ()):
@@ -63,17 +71,23 @@ def pod_requests(
         else:
             _add(asked, sidecars)
             starting.append(asked)
-    total = _most([total, *starting])
-    if pod_level:
-        total |= pod_level_request(pod)
-    _add(total, _read("spec.overhead", spec.overhead))
-    return total
+    return _most([total, *starting])
 
 
 def pod_level_request(pod: Pod) -> Nanos:
-    """Return what the pod asks for as a whole, of the resources that can be asked for so."""
+    """Return what the pod asks for as a whole, of the resources that can be asked for so.
+
+    Where it has limits, the API server writes down what it lacks: of CPU and memory what the containers ask for, else
+    the limit itself.
+    """
     resources = pod.spec.resources
-    asked = _read("spec.resources.requests", resources.requests if resources else None)
+    if resources is None:
+        return {}
+    asked = _read("spec.resources.requests", resources.requests)
+    limits = _read("spec.resources.limits", resources.limits)
+    if limits:
+        summed = {name: amount for name, amount in _of_containers(pod, False, {}).items() if name in _POD_LEVEL}
+        asked = {**limits, **summed, **asked}
     return {name: amount for name, amount in asked.items() if name in _POD_LEVEL or name.startswith(_HUGE_PAGES)}
 
 
@@ -85,14 +99,14 @@ def container_request(field: str, container: Container) -> Nanos:
     return {**_read(f"{field}.limits", resources.limits), **_read(f"{field}.requests", resources.requests)}
 
 
-def nominal_requests(pod: Pod, *, given: bool = False) -> Nanos:
+def nominal_requests(pod: Pod, *, pod_level: bool = True, given: bool = False) -> Nanos:
     """Return CPU and memory as scoring counts them for pods on nodes."""
-    own = pod_level_request(pod)
     missing = dict(IF_MISSING)
-    if own:
+    if pod_level and pod_level_request(pod):
         known = pod_requests(pod, given=given)
         missing = {name: amount for name, amount in IF_MISSING.items() if name not in known}
-    return {name: pod_requests(pod, given=given, missing=missing).get(name, 0) for name in IF_MISSING}
+    counted = pod_requests(pod, pod_level=pod_level, given=given, missing=missing)
+    return {name: counted.get(name, 0) for name in IF_MISSING}
 
 
 def amounts(requests: Nanos) -> dict[str, int]:

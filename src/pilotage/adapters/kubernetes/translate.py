@@ -57,17 +57,18 @@ def node_of(wire: WireNode) -> Node:
     )
 
 
-def task_of(pod: Pod, *, priority: int | None = None, ignored: "Ignored | None" = None) -> Task:
+def task_of(pod: Pod, *, priority: int | None = None, ignored: "Ignored | None" = None, pod_level: bool = True) -> Task:
     """Translate a pod that waits for a place, or was just given one; raises `InvalidInput`.
 
     ``priority``: for a pod that only names its class. ``ignored``: resources that its profile leaves to others.
+    ``pod_level``: whether what the pod asks for as a whole counts (before release 1.34 it does not).
     """
-    return _task(pod, priority, ignored or Ignored(), given=False)
+    return _task(pod, priority, ignored or Ignored(), given=False, pod_level=pod_level)
 
 
-def placed_task_of(pod: Pod) -> Task:
+def placed_task_of(pod: Pod, *, pod_level: bool = True) -> Task:
     """Translate a pod on a node: what its containers were given counts if it is more than they ask for."""
-    return _task(pod, None, Ignored(), given=True)
+    return _task(pod, None, Ignored(), given=True, pod_level=pod_level)
 
 
 class Ignored:
@@ -81,13 +82,13 @@ class Ignored:
         return is_extended(name) and (name in self.names or name.split("/", maxsplit=1)[0] in self.groups)
 
 
-def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool) -> Task:
+def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool, pod_level: bool) -> Task:
     spec, meta = pod.spec, pod.metadata
     affinity = spec.affinity.node_affinity if spec.affinity else None
-    demand = amounts(pod_requests(pod, given=given))
-    nominal = amounts(nominal_requests(pod, given=given))
+    demand = amounts(pod_requests(pod, given=given, pod_level=pod_level))
+    nominal = amounts(nominal_requests(pod, given=given, pod_level=pod_level))
     scored: dict[str, int] = {}
-    if spec.resources is not None and not given:
+    if spec.resources is not None and pod_level and not given:
         # kube-scheduler's Fit scores a pod that comes by its containers alone, whatever the pod asks for as a whole.
         alone = amounts(pod_requests(pod, pod_level=False, missing=IF_MISSING))
         for name in {*demand, *alone}:
@@ -110,7 +111,7 @@ def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool) -> T
             images=_images(pod),
         ),
         priority=spec.priority if spec.priority is not None else priority or 0,
-        arrival_s=created_s(pod),
+        arrival_s=queued_s(pod),
         labels=meta.labels or {},
         gates=tuple(gate.name for gate in spec.scheduling_gates or ()),
     )
@@ -128,15 +129,26 @@ def host_ports(pod: Pod) -> tuple[HostPort, ...]:
     return tuple(found)
 
 
-def created_s(pod: Pod) -> float:
-    """Return when a pod was created, in seconds since 1970 (0 if it does not say)."""
-    text = pod.metadata.creation_timestamp
+def queued_s(pod: Pod) -> float:
+    """Return since when a pod queues, in seconds since 1970 (0 if it does not say).
+
+    That is when it was created, or, once it was refused, when that was first written down: a refused pod queues anew.
+    Gates do not cost a pod its turn.
+    """
+    moments = [("metadata.creationTimestamp", pod.metadata.creation_timestamp)]
+    for i, each in enumerate((pod.status.conditions or ()) if pod.status else ()):
+        if each.type == "PodScheduled" and each.reason == "Unschedulable":
+            moments.append((f"status.conditions[{i}].lastTransitionTime", each.last_transition_time))
+    return max(_seconds(field, text) for field, text in moments)
+
+
+def _seconds(field: str, text: str | None) -> float:
     if not text:
         return 0.0
     try:
         return max(0.0, datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
     except ValueError as error:
-        raise InvalidInput("metadata.creationTimestamp", f"is no time: {text!r:.80}") from error
+        raise InvalidInput(field, f"is no time: {text!r:.80}") from error
 
 
 def _tolerations(pod: Pod) -> tuple[Toleration, ...]:
