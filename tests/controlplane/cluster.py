@@ -28,6 +28,7 @@ START_S = 90
 CONTROLLERS = "persistentvolume-binder-controller,disruption-controller"
 UNWANTED = "ServiceAccount,TaintNodesByCondition"
 """Admission that waits for controllers which do not run here."""
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Client:
@@ -102,6 +103,7 @@ class ControlPlane:
         self._etcd = f"http://127.0.0.1:{free_port()}"
         self._port = free_port()
         self.kubeconfig = folder / "kubeconfig"
+        self.authority = folder / "ca.crt"
         try:
             self._start_etcd()
             self.client = self._start_apiserver()
@@ -126,6 +128,14 @@ class ControlPlane:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def issue(self, name: str, group: str) -> tuple[Path, Path]:
+        """Return the files of a client certificate for a user of a group, and of its key."""
+        certificate, key, wish = (self.folder / f"{name}.{ending}" for ending in ("crt", "key", "csr"))
+        openssl("req", *NEW_KEY, "-keyout", key, "-out", wish, "-subj", f"/O={group}/CN={name}")
+        signer = ("-CA", self.authority, "-CAkey", self.folder / "ca.key", "-CAcreateserial")
+        openssl("x509", "-req", "-in", wish, *signer, "-out", certificate)
+        return certificate, key
 
     def start_scheduler(self, config: Object) -> subprocess.Popen[bytes]:
         """Start kube-scheduler; ``config`` is a KubeSchedulerConfiguration without a connection.
@@ -180,8 +190,10 @@ class ControlPlane:
 
     def _start_apiserver(self) -> Client:
         key = self.folder / "service-accounts.key"
-        openssl = ["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", str(key)]
-        subprocess.run(openssl, check=True, capture_output=True)
+        openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", key)
+        openssl(
+            "req", "-x509", *NEW_KEY, "-keyout", self.folder / "ca.key", "-out", self.authority, "-subj", "/CN=users"
+        )
         tokens = self.folder / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text(f'{self._token},admin,admin,"system:masters"\n')
@@ -198,6 +210,7 @@ class ControlPlane:
             f"--service-account-signing-key-file={key}",
             "--service-cluster-ip-range=10.0.0.0/24",
             f"--token-auth-file={tokens}",
+            f"--client-ca-file={self.authority}",
             "--authorization-mode=RBAC",
             "--allow-privileged=true",
             "--endpoint-reconciler-type=none",
@@ -260,10 +273,5 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def client_of(path: Path) -> Client:
-    """A client of the current context of a kubeconfig that has a token and the file of a certificate authority."""
-    config = yaml.safe_load(path.read_text())
-    named = {kind: {each["name"]: each[kind] for each in config[f"{kind}s"]} for kind in ("cluster", "user", "context")}
-    context = named["context"][config["current-context"]]
-    cluster, user = named["cluster"][context["cluster"]], named["user"][context["user"]]
-    return Client(cluster["server"], user["token"], Path(cluster["certificate-authority"]))
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

@@ -4,6 +4,8 @@ There is one engine for each profile; all of them are told what any of them deci
 profiles of one kube-scheduler do.
 """
 
+import asyncio
+import os
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,6 +27,17 @@ from pilotage.model.events import NodeAdded, TaskPlaced, TaskSubmitted
 from pilotage.model.task import Task
 
 Verdict = Literal["placed", "unschedulable", "gated", "not weighed", "invalid", "another scheduler's"]
+
+
+def read_live(kubeconfig: str | None, context: str | None) -> Objects:
+    """Return the objects of a cluster that runs, by kubeconfig, environment or service account; it is only read from.
+
+    Raises `InvalidInput` that says what of the access does not work.
+    """
+    from pilotage.adapters.kubernetes.kubeconfig import find_access
+    from pilotage.adapters.kubernetes.listing import read_cluster
+
+    return asyncio.run(read_cluster(find_access(kubeconfig, context, os.environ)))
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 EPILOG = """
 [bold]Examples[/]
 
+[cyan]pilotage kubernetes --dry-run --context staging[/]
+Where would every waiting pod of this cluster go, and why does one find no node?
+
 [cyan]kubectl get nodes,pods,priorityclasses -A -o json > cluster.json[/]
 [cyan]pilotage kubernetes --dry-run cluster.json[/]
-Where would every waiting pod go, and why does one find no node?
+The same of a dump, today or next year.
 
 [cyan]pilotage kubernetes --dry-run cluster.json --explain default/web-7d4[/]
 Every node for one pod: the filter that refuses it, or each scorer's points.
@@ -32,9 +35,12 @@ _COLOURS = {"placed": "green", "unschedulable": "red", "invalid": "red"}
 
 def kubernetes(
     objects: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Objects of a cluster, JSON or YAML; - is standard input."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE...]",
+            help="Objects of a cluster, JSON or YAML; - is standard input. Without: the cluster itself is read.",
+        ),
+    ] = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Decide, and carry nothing out.")] = False,
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1).")
@@ -42,6 +48,13 @@ def kubernetes(
     release: Annotated[
         str, typer.Option(metavar="1.33|1.34|1.35|1.36", help="Decide as this release does, where releases differ.")
     ] = "1.35",
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="How to reach the cluster, instead of $KUBECONFIG or ~/.kube/config."),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The context of the kubeconfig, instead of its current one.")
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME|FILE[:OBJECT]", help="Decide by this policy instead of the profile's.")
     ] = None,
@@ -52,19 +65,21 @@ def kubernetes(
 ) -> None:
     """Say where the waiting pods of a cluster would go, decided as kube-scheduler decides.
 
-    The same engine and the same arithmetic as in production, on files: nothing is asked of a cluster and nothing is
-    changed in one. Pods are taken by priority, then age.
+    The same engine and the same arithmetic as in production. Without files, nodes, pods and priority classes are listed
+    from the cluster of your kubeconfig; nothing is changed in it. Pods are taken by priority, then age.
     """
     import msgspec
 
     from pilotage.adapters.kubernetes.configuration import Configuration, of_release, read_configuration
     from pilotage.adapters.kubernetes.files import read_documents, read_objects
-    from pilotage.app.dry_run import dry_run
+    from pilotage.app.dry_run import dry_run, read_live
     from pilotage.app.policy_files import load_policy
     from pilotage.model.errors import InvalidInput
 
     if not dry:
-        raise InvalidInput("--dry-run", "must be given: this release decides on files only")
+        raise InvalidInput("--dry-run", "must be given: this release decides, and carries nothing out")
+    if objects and (kubeconfig or context):
+        raise InvalidInput("--kubeconfig" if kubeconfig else "--context", "means a cluster, but files are given too")
     configuration = Configuration()
     if config is not None:
         documents = read_documents(config)
@@ -76,7 +91,8 @@ def kubernetes(
             raise InvalidInput(f"{config}: {error.field}", error.reason) from error
     configuration = of_release(configuration, release)
     chosen = None if policy is None else load_policy(policy)
-    run = dry_run(read_objects(objects), configuration, policy=chosen, explain=explain)
+    found = read_objects(objects) if objects else read_live(kubeconfig, context)
+    run = dry_run(found, configuration, policy=chosen, explain=explain)
     if as_json:
         typer.echo(msgspec.json.encode(run).decode())
     else:

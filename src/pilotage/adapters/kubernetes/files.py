@@ -65,18 +65,23 @@ def read_documents(name: str) -> list[Any]:
 
 def _file(name: str, document: Any, found: Objects) -> None:
     for each in _items(name, document):
-        kind = each.get("kind")
-        if kind == "Pod":
-            try:
-                found.pods.append(msgspec.convert(each, Pod, strict=True))
-            except msgspec.ValidationError as error:
-                found.broken.append((_key(each), str(error)))
-        elif kind == "Node":
-            found.nodes.append(_convert(name, each, Node))
-        elif kind == "PriorityClass":
-            found.classes.append(_convert(name, each, PriorityClass))
-        else:
-            found.others[str(kind)] = found.others.get(str(kind), 0) + 1
+        add_object(name, each, found)
+
+
+def add_object(where: str, each: dict[str, Any], found: Objects) -> None:
+    """Read one object into ``found``; raises `InvalidInput` for one other than a pod that can not be read."""
+    kind = each.get("kind")
+    if kind == "Pod":
+        try:
+            found.pods.append(msgspec.convert(each, Pod, strict=True))
+        except msgspec.ValidationError as error:
+            found.broken.append((_key(each), str(error)))
+    elif kind == "Node":
+        found.nodes.append(_convert(where, each, Node))
+    elif kind == "PriorityClass":
+        found.classes.append(_convert(where, each, PriorityClass))
+    else:
+        found.others[str(kind)] = found.others.get(str(kind), 0) + 1
 
 
 def _items(name: str, document: Any) -> Iterator[dict[str, Any]]:
