@@ -123,7 +123,6 @@ class Placer:
                 self._forget(change.claim_id)
             elif change.kind == "host":
                 stale.add(change.host)
-            self.seq = max(self.seq, change.seq)
         return stale
 
     def _place(self, change: Change) -> None:

@@ -14,6 +14,8 @@ _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _M1 = 0xBF58476D1CE4E5B9
 _M2 = 0x94D049BB133111EB
+_SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
+_FACTOR_1, _FACTOR_2 = np.uint64(_M1), np.uint64(_M2)
 
 
 def name_hash(name: str) -> int:
@@ -28,10 +30,13 @@ def key_hash(seed: int, name: str) -> int:
 
 def random_numbers(key: int, hashes: UintArray) -> UintArray:
     """Return one uniform 64-bit number per entry of ``hashes`` (uint64[n]), keyed by ``key``."""
-    x = hashes ^ np.uint64(key)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
-    return x ^ (x >> np.uint64(31))
+    x: UintArray = hashes ^ np.uint64(key)
+    x ^= x >> _SHIFT_1
+    x *= _FACTOR_1
+    x ^= x >> _SHIFT_2
+    x *= _FACTOR_2
+    x ^= x >> _SHIFT_3
+    return x
 
 
 def random_number(key: int, item: int) -> int:

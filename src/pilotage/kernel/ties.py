@@ -73,4 +73,4 @@ def heap_once(best: IntArray, feasible: BoolArray) -> int:
 
 def seeded_random(best: IntArray, name_hash: UintArray, seed: int, task_id: str) -> int:
     """Return one of ``best`` uniformly, keyed by seed and task; the same nodes always give the same choice."""
-    return int(best[random_numbers(key_hash(seed, task_id), name_hash[best]).argmax()])
+    return best.item(random_numbers(key_hash(seed, task_id), name_hash.take(best)).argmax())

@@ -71,8 +71,13 @@ class Node(Struct, frozen=True, kw_only=True):
         force_setattr(self, "images", checked_amounts("images", self.images))
 
 
+_NO_LABELS: immutabledict[str, str] = immutabledict()
+
+
 def checked_labels(field: str, labels: Mapping[str, Any]) -> immutabledict[str, str]:
     """Return ``labels`` as an immutable mapping sorted by key, or raise `InvalidInput`."""
+    if not labels:
+        return _NO_LABELS
     for key, value in labels.items():
         checked_name(f"{field} key", key)
         if not isinstance(value, str) or len(value) > 512:

@@ -29,7 +29,7 @@ from pilotage.adapters.sql.writer import Writer
 from pilotage.app.vms.metrics import WorkerMetrics
 from pilotage.engine.placer import Pending, Placer
 from pilotage.engine.request_queue import Delivery, RequestQueue
-from pilotage.model.claim import Batch, Change, Committed, Decided, ErrorClass, HostRow, Letter
+from pilotage.model.claim import Batch, Change, Committed, Decided, ErrorClass, Letter
 from pilotage.model.errors import CommitUnknown, InvalidInput, StorageDown
 from pilotage.model.vm import SchedulingRequest, id_in, parse_request
 
@@ -94,6 +94,7 @@ class Worker:
         self._again: list[Entry] = []
         self._woken = asyncio.Event()
         self._decided: asyncio.Queue[Work | None] = asyncio.Queue(1)
+        self._learning: asyncio.Future[None] | None = None
         self._stopping = False
         self._read = 0
 
@@ -155,26 +156,45 @@ class Worker:
         with reading(self._database) as connection:
             return snapshot(connection, hosts)
 
-    async def _follow(self, changes: list[Change], refusing: dict[str, HostRow]) -> None:
-        """Take in what others committed, and rows that are news."""
+    async def _learn(self, work: Work, done: Committed) -> None:
+        """Begin to take in how a commit ended and what others committed; nobody waits for it but the next of its kind.
+
+        On return it is in line before any later decision, and the next batch may be committed meanwhile.
+        """
+        await self._learnt()
 
         def take_in() -> set[str]:
-            for name, row in refusing.items():
+            self._placer.learn(work.decided, done.outcomes)
+            for name, row in done.hosts.items():
                 self._placer.set_host(name, row)
-            return self._placer.follow(changes)
+            stale = self._placer.follow(done.changes)
+            if not stale:
+                self._placer.seq = done.seq
+            return stale
 
-        stale = await self._decide_thread(take_in)
-        if stale:
-            known = await self._database_thread(partial(self._snapshot, sorted(stale)))
+        taken_in = asyncio.get_running_loop().run_in_executor(self._thread, take_in)
+        self._learning = asyncio.ensure_future(self._renew(taken_in, done.seq))
+        self._read = done.seq
 
-            def renew() -> None:
-                for name in stale:
-                    self._placer.set_host(name, known.hosts.get(name))
-                seq = self._placer.seq
-                self._placer.follow(known.claims)
-                self._placer.seq = seq
+    async def _learnt(self) -> None:
+        if self._learning is not None:
+            await self._learning
 
-            await self._decide_thread(renew)
+    async def _renew(self, taken_in: Awaitable[set[str]], seq: int) -> None:
+        """Read the rows that are news; history counts as known only when they are in."""
+        stale = await taken_in
+        if not stale:
+            return
+        known = await self._database_thread(partial(self._snapshot, sorted(stale)))
+
+        def renew() -> None:
+            for name in stale:
+                self._placer.set_host(name, known.hosts.get(name))
+            # What came later is in a batch of ours that is being committed, or comes with the history.
+            self._placer.follow(each for each in known.claims if each.seq <= seq)
+            self._placer.seq = seq
+
+        await self._decide_thread(renew)
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
@@ -250,6 +270,7 @@ class Worker:
                 await self._look_around()
                 continue
             if work is None:
+                await self._learnt()
                 return
             await self._carry_out(work)
 
@@ -262,8 +283,7 @@ class Worker:
 
         changes = await self._database_thread(read)
         if changes:
-            await self._follow(changes, {})
-            self._read = changes[-1].seq
+            await self._learn(Work([], [], 0), Committed([], {}, changes, changes[-1].seq))
 
     async def _carry_out(self, work: Work) -> None:
         """Commit a batch; where that fails by itself, find the request that is to blame and set it aside."""
@@ -275,10 +295,7 @@ class Worker:
             await self._split(work, error)
             return
         self._metrics.committed(done.outcomes, work.decided, len(work.letters), time.perf_counter() - started)
-        await self._decide_thread(partial(self._placer.learn, work.decided, done.outcomes))
-        await self._follow(done.changes, done.hosts)
-        self._read = done.seq
-        self._placer.seq = max(self._placer.seq, done.seq)
+        await self._learn(work, done)
         await self._settle(work, done)
 
     def _commit(self, work: Work) -> Awaitable[Committed]:

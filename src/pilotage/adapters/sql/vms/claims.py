@@ -10,16 +10,16 @@ until the commit, so numbers rise in commit order and whoever has read up to n h
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from pilotage.adapters.sql.vms.feed import changes_since, is_cured_since
-from pilotage.adapters.sql.vms.groups import lock_groups, write_places
-from pilotage.adapters.sql.vms.hosts import AMOUNTS, lock_hosts, take_amounts
+from pilotage.adapters.sql.vms.feed import changes_since, is_cured_since, next_seq
+from pilotage.adapters.sql.vms.groups import Places, lock_groups, write_places
+from pilotage.adapters.sql.vms.hosts import AMOUNTS, Take, lock_and_take, read_hosts, take_amounts
 from pilotage.adapters.sql.vms.letters import id_taken, keep_letters
 from pilotage.adapters.sql.vms.outbox import tell_results
-from pilotage.adapters.sql.vms.rows import locking, run_rows
+from pilotage.adapters.sql.vms.rows import insert_both
 from pilotage.adapters.sql.vms.tasks import reopen, settle_tasks
-from pilotage.model.claim import Batch, Committed, Decided, HostRow, Outcome, claim_of
+from pilotage.model.claim import Batch, Change, Committed, Decided, HostRow, Outcome, claim_of
 
 _CLAIM = {
     "claim_id": "text",
@@ -45,17 +45,18 @@ def commit(connection: Connection, batch: Batch) -> Committed:
     claimed = [i for i in placed if outcomes[i] == "committed"]
     rejected = [i for i in won if not batch.decided[i].host]
     seq = batch.read
+    changes: list[Change] = []
     if claimed or rejected:
-        lock = locking(connection)
-        seq = int(connection.execute(text(f"SELECT seq FROM vm_shards WHERE name = 'main' {lock}")).scalar_one())
+        seq = next_seq(connection, len(claimed)) - 1
         if rejected and is_cured_since(connection, batch.known):
             for i in rejected:
                 outcomes[i] = "stale"
-    changes = changes_since(connection, batch.read)
-    if changes:
-        seq = max(seq, changes[-1].seq)
+    if seq != batch.read or not (claimed or rejected):
+        changes = changes_since(connection, batch.read)
+        seq = max(seq, changes[-1].seq) if changes else seq
     if claimed:
-        seq = _write_claims(connection, batch, claimed, seq)
+        _write_claims(connection, batch, claimed, seq)
+    seq += len(claimed)
     reopen(connection, batch, [i for i in won if outcomes[i] != "committed"])
     tell_results(connection, batch, [i for i in won if outcomes[i] == "committed"])
     conflicts = [batch.decided[i] for i, outcome in enumerate(outcomes) if outcome == "conflict"]
@@ -68,11 +69,37 @@ def commit(connection: Connection, batch: Batch) -> Committed:
 def _claim_amounts(
     connection: Connection, batch: Batch, placed: Sequence[int], outcomes: list[Outcome]
 ) -> dict[str, HostRow]:
-    """Take each claim's amounts from its host, in the order of the batch, where they still fit; note refusals."""
+    """Take each claim's amounts from its host; note refusals and return the rows of the hosts that refused.
+
+    A host that can take all that the batch has for it does so in one statement. What is left, and who is in a group,
+    is looked at one by one in the order of the batch.
+    """
     if not placed:
         return {}
     places = lock_groups(connection, [batch.decided[i] for i in placed])
-    hosts = lock_hosts(connection, {batch.decided[i].host for i in placed})
+    wanted: dict[str, Take] = {}
+    for i in placed:
+        each = batch.decided[i]
+        take = wanted.get(each.host)
+        if take is None:
+            take = wanted[each.host] = Take(each.host, each.pool, each.on_dedicated, not each.group_name)
+        elif each.group_name or (take.pool, take.dedicated) != (each.pool, each.on_dedicated):
+            take.sure = False
+        take.cpu += each.cpu
+        take.memory += each.memory
+        take.storage += each.storage
+        take.gpu += each.gpu
+        take.vms += 1
+    gave = lock_and_take(connection, list(wanted.values()))
+    left = [i for i in placed if batch.decided[i].host not in gave] if len(gave) < len(wanted) else []
+    return _claim_one_by_one(connection, batch, left, places, outcomes) if left else {}
+
+
+def _claim_one_by_one(
+    connection: Connection, batch: Batch, placed: Sequence[int], places: Places, outcomes: list[Outcome]
+) -> dict[str, HostRow]:
+    """Take amounts where they fit still, from hosts that are locked already."""
+    hosts = read_hosts(connection, {batch.decided[i].host for i in placed})
     free = {name: [row.capacity[a] - row.used[a] for a in AMOUNTS] for name, row in hosts.items()}
     taken: dict[str, list[int]] = {}
     joined: dict[tuple[str, str, str], Decided] = {}
@@ -109,42 +136,33 @@ def _is_open(row: HostRow, each: Decided) -> bool:
     return row.state == "active" and row.pool == each.pool and row.dedicated == each.on_dedicated
 
 
-def _write_claims(connection: Connection, batch: Batch, claimed: Sequence[int], seq: int) -> int:
-    """Number the claims, write them and their lines of history; return the last number."""
-    rows = []
-    for i in claimed:
-        seq += 1
-        each = batch.decided[i]
-        rows.append(
-            {
-                "claim_id": claim_of(each.task_id),
-                "task_id": each.task_id,
-                "host": each.host,
-                "pool": each.pool,
-                "cpu": each.cpu,
-                "memory": each.memory,
-                "storage": each.storage,
-                "gpu": each.gpu,
-                "group_name": each.group_name,
-                "place": each.place,
-                "owner": each.owner,
-                "token": seq,
-                "expires_at": each.expires_at,
-                "group_rule": each.group_rule,
-            }
-        )
-    run_rows(
+def _write_claims(connection: Connection, batch: Batch, claimed: Sequence[int], seq: int) -> None:
+    """Write claims and their lines of history, numbered from ``seq`` + 1."""
+    rows = [
+        {
+            "claim_id": claim_of(each.task_id),
+            "task_id": each.task_id,
+            "host": each.host,
+            "pool": each.pool,
+            "cpu": each.cpu,
+            "memory": each.memory,
+            "storage": each.storage,
+            "gpu": each.gpu,
+            "group_name": each.group_name,
+            "place": each.place,
+            "owner": each.owner,
+            "token": token,
+            "expires_at": each.expires_at,
+            "group_rule": each.group_rule,
+        }
+        for token, each in enumerate((batch.decided[i] for i in claimed), seq + 1)
+    ]
+    insert_both(
         connection,
         "INSERT INTO vm_claims (claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner,"
         " state, token, reserved_at, expires_at, changed_at) "
         "SELECT claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner, 'reserved', token,"
         " :now, expires_at, :now FROM {rows}",
-        _CLAIM,
-        rows,
-        now=batch.now,
-    )
-    run_rows(
-        connection,
         "INSERT INTO vm_events (seq, at, kind, worker, host, pool, claim_id, task_id, cpu, memory, storage, gpu, vms,"
         " group_rule, place) SELECT token, :now, 'claimed', :worker, host, pool, claim_id, task_id, cpu, memory,"
         " storage, gpu, 1, group_rule, place FROM {rows}",
@@ -153,5 +171,3 @@ def _write_claims(connection: Connection, batch: Batch, claimed: Sequence[int], 
         now=batch.now,
         worker=batch.worker,
     )
-    connection.execute(text("UPDATE vm_shards SET seq = :seq WHERE name = 'main'"), {"seq": seq})
-    return seq

@@ -29,11 +29,10 @@ def is_cured_since(connection: Connection, seq: int) -> bool:
     return connection.execute(cure, {"seq": seq}).first() is not None
 
 
-def next_seq(connection: Connection, count: int, lock: str) -> int:
+def next_seq(connection: Connection, count: int) -> int:
     """Take ``count`` sequence numbers and return the first; the shard's row stays locked until the commit."""
-    last = int(connection.execute(text(f"SELECT seq FROM vm_shards WHERE name = 'main' {lock}")).scalar_one())
-    connection.execute(text("UPDATE vm_shards SET seq = :seq WHERE name = 'main'"), {"seq": last + count})
-    return last + 1
+    take = text("UPDATE vm_shards SET seq = seq + :count WHERE name = 'main' RETURNING seq")
+    return int(connection.execute(take, {"count": count}).scalar_one()) - count + 1
 
 
 class Snapshot(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, text
 
 from pilotage.adapters.sql.vms.rows import locking, run_rows
@@ -30,6 +31,42 @@ def lock_hosts(connection: Connection, names: Iterable[str]) -> dict[str, HostRo
     return {row.name: _host(row) for row in _named(connection, names, locking(connection, "FOR UPDATE OF h"))}
 
 
+class Take(Struct):
+    """What a batch wants of one host, and what the host must be. ``sure`` False: the row is locked, nothing taken."""
+
+    name: str
+    pool: str
+    dedicated: bool
+    sure: bool
+    cpu: int = 0
+    memory: int = 0
+    storage: int = 0
+    gpu: int = 0
+    vms: int = 0
+
+
+_TAKE = {"name": "text", "pool": "text", "dedicated": "boolean", "sure": "boolean", **dict.fromkeys(AMOUNTS, "bigint")}
+_SUMS = ", ".join(f"used_{each} = used_{each} + r.{each}" for each in AMOUNTS)
+_GUARD = " AND ".join(f"(r.{each} <= 0 OR used_{each} + r.{each} <= cap_{each})" for each in AMOUNTS)
+
+
+def lock_and_take(connection: Connection, wanted: Sequence[Take]) -> set[str]:
+    """Lock the rows of hosts in the order of their names, and take amounts from those that are as wanted and have room.
+
+    Returns the names of the hosts that gave all of it; the others gave nothing.
+    """
+    done = run_rows(
+        connection,
+        "WITH wanted AS (SELECT r.* FROM vm_hosts h JOIN {rows} ON r.name = h.name ORDER BY h.name "
+        f"{locking(connection, 'FOR UPDATE OF h')}) "
+        f"UPDATE vm_hosts SET {_SUMS} FROM wanted r WHERE vm_hosts.name = r.name AND r.sure AND state = 'active'"
+        f" AND vm_hosts.pool = r.pool AND vm_hosts.dedicated = r.dedicated AND {_GUARD} RETURNING vm_hosts.name",
+        _TAKE,
+        wanted,
+    )
+    return set(done.scalars())
+
+
 def take_amounts(connection: Connection, taken: Mapping[str, Sequence[int]]) -> None:
     """Add to what is used of hosts (below zero: give back), guarded by what they have.
 
@@ -37,11 +74,9 @@ def take_amounts(connection: Connection, taken: Mapping[str, Sequence[int]]) -> 
     """
     if not taken:
         return
-    sums = ", ".join(f"used_{each} = used_{each} + r.{each}" for each in AMOUNTS)
-    guard = " AND ".join(f"(r.{each} <= 0 OR used_{each} + r.{each} <= cap_{each})" for each in AMOUNTS)
     done = run_rows(
         connection,
-        f"UPDATE vm_hosts SET {sums} FROM {{rows}} WHERE vm_hosts.name = r.name AND {guard}",
+        f"UPDATE vm_hosts SET {_SUMS} FROM {{rows}} WHERE vm_hosts.name = r.name AND {_GUARD}",
         {"name": "text", **dict.fromkeys(AMOUNTS, "bigint")},
         [{"name": name, **dict(zip(AMOUNTS, amounts, strict=True))} for name, amounts in taken.items()],
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from pilotage.adapters.sql.vms.feed import next_seq
 from pilotage.adapters.sql.vms.hosts import AMOUNTS, lock_hosts, read_hosts
 from pilotage.adapters.sql.vms.lifecycle import claims_on, give_back
-from pilotage.adapters.sql.vms.rows import locking, run_rows
+from pilotage.adapters.sql.vms.rows import run_rows
 from pilotage.model.claim import HostRow
 from pilotage.model.errors import InvalidInput, NotFound, WrongState
 from pilotage.model.host import Host
@@ -189,7 +189,7 @@ def _tell(connection: Connection, names: Sequence[str], now: float, *, gone: boo
     """A line of history per changed host, with its capacity at that moment (all 0: it is gone)."""
     if not names:
         return
-    seq = next_seq(connection, len(names), locking(connection))
+    seq = next_seq(connection, len(names))
     amounts = ", ".join("0" if gone else f"h.cap_{each}" for each in AMOUNTS)
     run_rows(
         connection,

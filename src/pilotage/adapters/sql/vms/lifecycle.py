@@ -181,7 +181,7 @@ def _leave_groups(connection: Connection, claims: Sequence[dict[str, Any]]) -> N
 
 
 def _tell(connection: Connection, kind: str, claims: Sequence[dict[str, Any]], now: float) -> None:
-    seq = next_seq(connection, len(claims), locking(connection))
+    seq = next_seq(connection, len(claims))
     amounts = ("cpu", "memory", "storage", "gpu")
     rows = [
         {

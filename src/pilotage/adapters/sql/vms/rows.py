@@ -27,6 +27,24 @@ def run_rows(
     return connection.execute(text(sql), {"rows": msgspec.json.encode(rows).decode(), **parameters})
 
 
+def insert_both(
+    connection: Connection,
+    one: str,
+    other: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Any],
+    **parameters: Any,
+) -> None:
+    """Insert ``rows`` into two tables; PostgreSQL reads them once, SQLite has no insert within a statement."""
+    if is_sqlite(connection):
+        run_rows(connection, one, columns, rows, **parameters)
+        run_rows(connection, other, columns, rows, **parameters)
+        return
+    one, other = one.replace("{rows}", "told"), other.replace("{rows}", "told")
+    whole = f"WITH told AS MATERIALIZED (SELECT * FROM {{rows}}), one AS ({one}) {other}"
+    run_rows(connection, whole, columns, rows, **parameters)
+
+
 def locking(connection: Connection, clause: str = "FOR UPDATE") -> str:
     """The clause that locks rows read; SQLite has one writer at a time and needs none."""
     return "" if is_sqlite(connection) else clause
