@@ -107,7 +107,8 @@ def applied(engine: Engine, task: Task, name: str, change: Change) -> Task:
             for address in [a for a in taken if "0.0.0.0" in (a, port.address) or a == port.address]:
                 del taken[address]
         case NodeAllowed():
-            spec = replace(spec, node_name="")
+            terms = spec.node_affinity and tuple(allowing(term, name) for term in spec.node_affinity)
+            spec = replace(spec, node_name="", node_affinity=terms)
         case _:
             pytest.fail(f"{change!r} can not be applied here")
     if facts:
@@ -115,6 +116,12 @@ def applied(engine: Engine, task: Task, name: str, change: Change) -> Task:
         kept["capacity"] = {k: v for k, v in node.capacity.items() if k != "gpu"}
         state.update_node(Node(**{**kept, **facts}))
     return replace(task, spec=spec)
+
+
+def allowing(term: Term, name: str) -> Term:
+    """The term where it does not speak against a node of that name."""
+    names = None if term.names is None else (*term.names, name)
+    return replace(term, names=names, other_names=tuple(other for other in term.other_names if other != name))
 
 
 def accepted(engine: Engine, task: Task, name: str) -> bool:

@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
 def check_memory(kinds: Kinds, state: Any) -> None:
     """Every mask and score that is kept equals a fresh one, on every row that holds a node."""
     alive = np.flatnonzero(state.columns.alive)
-    for memo in (*kinds._filter_memos.values(), *kinds._score_memos.values()):
+    for memo in (*kinds._filter_memos.kept.values(), *kinds._score_memos.kept.values()):
         memo.refresh(state)
         if not alive.size:
             continue

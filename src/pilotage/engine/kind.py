@@ -20,6 +20,10 @@ from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
 
+LEADERS = 64
+"""Best rows that are put in order at once: it takes 3 us, and so many equal tasks need no look at all rows."""
+
+
 class Rejection(NamedTuple):
     """Why no node will do: (filter, reason, nodes) in the order of the filters, and what may turn a no into a yes."""
 
@@ -74,6 +78,10 @@ class Kind:
         self._extremes: list[tuple[int, int]] | None = None
         self._preorder: IntArray | None = None
         """Ranks of the feasible rows for the tie rule `heap`, as long as those and the nodes are the same."""
+        self._leaders: list[int] = []
+        """Some rows that had the best total, the first by the tie rule last; others may have it too once these fell."""
+        self._best: float = 0
+        """That total; none is above it while there are leaders."""
         self._started = 0
         """Where the visit of nodes started when those ranks were worked out."""
         self.sampled = False
@@ -138,7 +146,7 @@ class Kind:
         """Catch up with a single change: the common case in a run of equal tasks."""
         filters, scorers, rescored = self._reading(groups)
         if Group.NODE in groups:
-            self._preorder = None
+            self._forget_order()
         for mask in filters:
             mask.step(state, row)
         for memo in scorers:
@@ -152,7 +160,7 @@ class Kind:
         filters, scorers, rescored = self._reading(stirred)
         changed, since = log.since(self._groups, self._position), self._version
         if Group.NODE in stirred:
-            self._preorder = None
+            self._forget_order()
             for memo in (*filters, *scorers):
                 memo.refresh(state)
         else:
@@ -183,7 +191,7 @@ class Kind:
         for memo in self.filters:
             feasible &= memo.values[:n]
         self.count = int(np.count_nonzero(feasible))
-        self._preorder = None
+        self._forget_order()
         self._bounds = self._find_bounds(n)
         self._sum_up_all(n)
 
@@ -214,12 +222,21 @@ class Kind:
             return
         lowest = self.lowest
         for row in () if self.sampled else rows:
-            self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
+            before = self.total.item(row)
+            now = self.total[row] = self._total_of(row) if self.feasible.item(row) else lowest
+            if now >= self._best and now != before and self._leaders:
+                self._leaders = [row] if now > self._best else []
+                self._best = now
+
+    def _forget_order(self) -> None:
+        """Rows came, went or moved among those that are feasible: where each stands in the tie rule is open."""
+        self._preorder = None
+        self._leaders = []
 
     def _bounds_moved(self, state: State, flipped: bool, rescored: bool) -> bool:
         """Find the bounds anew if they may have moved; if they have, sum up all rows and return True."""
         if flipped:
-            self._preorder = None
+            self._forget_order()
         if not (self._normalised and (flipped or rescored)):
             return False
         bounds = self._find_bounds(state.columns.n)
@@ -258,6 +275,7 @@ class Kind:
     def _sum_up(self, rows: Rows) -> None:
         if self.sampled:
             return
+        self._leaders = []
         total = self.sums(rows, self._bounds)
         np.putmask(total, ~self.feasible[rows], self.lowest)
         self.total[rows] = total
@@ -316,12 +334,34 @@ class Kind:
         self.refresh(state)
         if not self.count:
             return Choice(-1, 0, 0)
-        total = self.total[: state.columns.n]
-        row = int(total.argmax())
-        score = total.item(row)
-        if self.tie != "first" or not state.in_order:
-            row = self.settle(state, (total == score).nonzero()[0], task, seed)
-        return Choice(row, score, self.count)
+        row = self._leader()
+        if row < 0:
+            total = self.total[: state.columns.n]
+            row = int(total.argmax())
+            self._best = total.item(row)
+            if self.tie != "first" or not state.in_order:
+                best = (total == self._best).nonzero()[0]
+                row = self.settle(state, best, task, seed)
+                self._line_up(best)
+        return Choice(row, self._best, self.count)
+
+    def _leader(self) -> int:
+        """Return the first of the leaders that still has the best total, -1 if nobody knows."""
+        leaders = self._leaders
+        while leaders and self.total.item(leaders[-1]) != self._best:
+            leaders.pop()
+        return leaders[-1] if leaders else -1
+
+    def _line_up(self, best: IntArray) -> None:
+        """Let the ``best`` rows lead, where the tie rule is known to put them in the same order next time."""
+        if len(best) == 1:
+            self._leaders = best.tolist()
+        elif self._preorder is not None and self.sampling is None:
+            ranks = self._preorder.take(best)
+            if len(best) > LEADERS:
+                first_ones = ranks.argpartition(LEADERS)[:LEADERS]
+                best, ranks = best[first_ones], ranks[first_ones]
+            self._leaders = best[ranks.argsort()[::-1]].tolist()
 
     def settle(
         self,

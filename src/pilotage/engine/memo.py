@@ -73,6 +73,12 @@ class Memo(Generic[Values]):
         self.version = log.version
         self.position = log.position(self.groups)
 
+    def turn_to(self, fragment: Hashable) -> None:
+        """Answer for another fragment from now on, in the same array."""
+        self.at = (self.at[0], fragment)
+        self.fragment = fragment
+        self.forget()
+
     def forget(self) -> None:
         """Trust no answer any more: the next refresh asks for every row."""
         self.version = -1

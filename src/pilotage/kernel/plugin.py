@@ -51,6 +51,7 @@ _GROUP_OF = {
 
 
 @cache
+@cache
 def groups_of(reads: tuple[str, ...]) -> tuple[Group, ...]:
     """Return the column groups behind what a plugin declares to read; any other word is a resource's name.
 
