@@ -207,7 +207,7 @@ class FakeInstance:
         return 404, {"detail": "Not Found"}
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 30) -> Any:
     """The first true answer of ``check``; fails with the last one."""
     end = time.monotonic() + seconds
     while not (found := check()):

@@ -2,8 +2,10 @@
 
 import pytest
 
-from pilotage import Policy, filters, scorers
+from pilotage import Policy, filters, policies, scorers
 from pilotage.engine.engine import Engine
+from pilotage.engine.kind import LEADERS
+from pilotage.model.effects import Bind
 from pilotage.model.events import NodeAdded, NodeUpdated, TaskFinished, TaskPlaced, TaskSubmitted
 from pilotage.model.node import Node, Taint, TaintEffect
 from pilotage.model.task import Task, TaskSpec, Toleration
@@ -134,3 +136,15 @@ def test_guests_work_in_the_same_arrays() -> None:
     assert first is not second
     assert first.total is second.total
     assert first.scorers[0].values is second.scorers[0].values
+
+
+def test_equal_tasks_look_for_the_best_nodes_once_in_a_while() -> None:
+    engine = Engine(policies.named("kubernetes"))
+    for i in range(300):
+        engine.apply(NodeAdded(Node(name=f"n{i:03}", capacity={"cpu": 1000, "memory": 1000, "tasks": 100})))
+    spec = TaskSpec(demand={"cpu": 100, "memory": 100})
+    for i in range(202):
+        engine.apply(TaskSubmitted(Task(id=f"t{i}", spec=spec)))
+    nodes = [effect.node for effect in engine.decide() if isinstance(effect, Bind)]
+    assert len(set(nodes)) == 202, "as long as some are empty, nobody is sent where somebody is"
+    assert engine.kinds.of(Task(id="one more", spec=spec)).scans == 2 + 200 // LEADERS

@@ -19,7 +19,6 @@ from pilotage.kernel.ties import first, heap, heap_once, preorder, seeded_random
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
 
-
 LEADERS = 64
 """Best rows that are put in order at once: it takes 3 us, and so many equal tasks need no look at all rows."""
 
@@ -82,6 +81,8 @@ class Kind:
         """Some rows that had the best total, the first by the tie rule last; others may have it too once these fell."""
         self._best: float = 0
         """That total; none is above it while there are leaders."""
+        self.scans = 0
+        """How often all totals were looked through for the best: the work, for tests of complexity."""
         self._started = 0
         """Where the visit of nodes started when those ranks were worked out."""
         self.sampled = False
@@ -338,6 +339,7 @@ class Kind:
         if row < 0:
             total = self.total[: state.columns.n]
             row = int(total.argmax())
+            self.scans += 1
             self._best = total.item(row)
             if self.tie != "first" or not state.in_order:
                 best = (total == self._best).nonzero()[0]

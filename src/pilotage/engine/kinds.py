@@ -17,7 +17,7 @@ from pilotage.model.task import Task, TaskSpec
 _GUESTS_KNOWN = 4096
 """Guests that are known when they come again; with more of them in between a kind is a guest once more."""
 
-M = TypeVar("M", FilterMemo, ScoreMemo)
+M = TypeVar("M", bound=FilterMemo | ScoreMemo)
 
 
 class Shelf(Generic[M]):
@@ -114,7 +114,7 @@ class Kinds:
         return kind
 
     def _made(self, key: Key, number: int, guest: bool) -> Kind:
-        """Return a kind of the memos that are kept and, for fragments that nobody has, of the guests' or of new ones."""
+        """Return a kind of the memos that are kept; for fragments that nobody has, of the guests' or of new ones."""
         filters = self._filter_memos.find(key[: self._filter_count], guest)
         scorers = self._score_memos.find(key[self._filter_count :], guest)
         return Kind(number, key, self.policy, filters, scorers)

@@ -52,6 +52,10 @@ def _amounts(state: State) -> list[Problem]:
     ):
         names = [columns.names[row] for row in np.flatnonzero(wrong.any(axis=0))]
         problems += [(name, f"node {name!r}: {what} differ from a recount") for name in names]
+    for name, i in columns.resources.items():
+        capacities = columns.capacity[i, : columns.n].tolist() or [0]
+        if columns.capacity_bounds(i) != (min(capacities), max(capacities)):
+            problems.append((name, f"the bounds of {name} are not those of its capacities"))
     if ports != {port: users for port, users in columns.ports.items() if users}:
         problems.append(("ports", "ports in use differ from a recount"))
     return problems

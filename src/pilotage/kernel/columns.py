@@ -108,6 +108,7 @@ class Columns:
         """By row, who made room there and has not come yet."""
         self._read_row = -1
         self._read: tuple[list[int], list[int]] = ([], [])
+        self._capacity_bounds: dict[int, tuple[int, int]] = {}
         self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
         """By name, the function that files a task's spec under a key."""
         self._counts: dict[str, dict[Hashable, IntArray]] = {}
@@ -125,12 +126,14 @@ class Columns:
         if self.n == self.rows:
             self._grow(max(16, 2 * self.rows))
         self.names.append("")
+        self._capacity_bounds = {}
         self.n += 1
         return self.n - 1
 
     def write_node(self, row: int, node: Node, order: int) -> None:
         """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
         self._read_row = -1
+        self._capacity_bounds = {}
         self.neighbours.touch(row)
         self.names[row] = node.name
         self.row_of[node.name] = row
@@ -156,6 +159,7 @@ class Columns:
     def clear_row(self, row: int) -> None:
         """Make ``row`` blank. No task may be on it."""
         self._read_row = -1
+        self._capacity_bounds = {}
         self.neighbours.touch(row)
         del self.row_of[self.names[row]]
         self.names[row] = ""
@@ -225,6 +229,15 @@ class Columns:
             self._read_row = row
             self._read = self.used[:, row].tolist(), self.capacity[:, row].tolist()
         return self._read
+
+    def capacity_bounds(self, resource: int) -> tuple[int, int]:
+        """Return the smallest and the largest capacity of a resource, by index, among all rows; (0, 0) of none."""
+        found = self._capacity_bounds.get(resource)
+        if found is None:
+            column = self.capacity[resource, : self.n]
+            found = (column.min().item(), column.max().item()) if self.n else (0, 0)
+            self._capacity_bounds[resource] = found
+        return found
 
     def scratch(self) -> "Columns":
         """Return columns of which all that tasks change is a copy: for trying out what is not to be."""

@@ -25,8 +25,8 @@ def demanded(pairs: Pairs, task: Task) -> Demanded:
 
 def counted(pairs: Pairs, task: Task) -> Demanded | None:
     """Return the pairs that count for ``task``, with what is scored as its amounts, or None if none does."""
-    scored = task.spec.scored
-    asked = demanded(pairs, task)
+    demand, scored = task.spec.demand, task.spec.scored
+    asked = [(resource, demand.get(resource, 0), number) for resource, number in pairs]
     if scored:
-        asked = tuple((resource, scored.get(resource, amount), number) for resource, amount, number in asked)
-    return tuple(p for p in asked if p[1] or p[0] in ALWAYS_COUNTED) or None
+        asked = [(resource, scored.get(resource, amount), number) for resource, amount, number in asked]
+    return tuple([p for p in asked if p[1] or p[0] in ALWAYS_COUNTED]) or None

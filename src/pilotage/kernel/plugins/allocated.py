@@ -1,16 +1,19 @@
 """Scorers: how much of a node is taken, least best or most best, as kube-scheduler's NodeResourcesFit scores it."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from pilotage.kernel.arrays import FloatArray, IntArray, ScoreArray
+from pilotage.kernel.arrays import FloatArray, IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import MAX_SCORE
 from pilotage.kernel.plugin import Scorer
 from pilotage.kernel.weights import Demanded, Pairs, counted
 from pilotage.model.task import Task
+
+Amount = TypeVar("Amount", IntArray, FloatArray)
 
 EXACT_CAPACITY = 2.0**46
 """Below it, floor(100 x part / capacity) in float64 is the quotient of the integers.
@@ -42,7 +45,7 @@ class Allocated(Scorer):
 
     def score(self, fragment: Demanded, nodes: Nodes) -> IntArray:
         c = nodes.columns
-        total = np.zeros(len(nodes))
+        total: FloatArray | None = None
         weights = 0
         lacking: FloatArray | None = None  # weight of the resources that a node has nothing of, where any does
         for resource, amount, weight in fragment:
@@ -50,25 +53,37 @@ class Allocated(Scorer):
             if i is None:
                 continue
             weights += weight
-            capacity = nodes.of(c.float_capacity[i])
-            if capacity.max(initial=0) < EXACT_CAPACITY:
-                part = self._part(nodes.of(c.float_used[i]), amount, capacity)
-                if not capacity.min(initial=1):
+            smallest, largest = c.capacity_bounds(i)
+            if largest < EXACT_CAPACITY:
+                capacity: FloatArray = nodes.of(c.float_capacity[i])
+                used: FloatArray = nodes.of(c.float_used[i])
+                part = self._part(used, amount, capacity)
+                if not smallest:
                     none = (capacity == 0).astype(np.float64)
                     lacking = none * weight if lacking is None else lacking + none * weight
                     capacity = capacity + none
                 part /= capacity
                 np.floor(part, out=part)
             else:
-                whole = nodes.of(c.capacity[i])
+                whole: IntArray = nodes.of(c.capacity[i])
+                held: IntArray = nodes.of(c.used[i])
                 none = (whole == 0).astype(np.float64)
                 lacking = none * weight if lacking is None else lacking + none * weight
-                part = self._part(nodes.of(c.used[i]), amount, whole) // np.maximum(whole, 1)
-            total += part if weight == 1 else part * weight
-        total /= max(weights, 1) if lacking is None else np.maximum(weights - lacking, 1)
+                part = (self._part(held, amount, whole) // np.maximum(whole, 1)).astype(np.float64)
+            if weight != 1:
+                part *= weight
+            total = part if total is None else np.add(total, part, out=total)
+        if total is None:
+            return np.zeros(len(nodes), np.int64)
+        if lacking is not None:
+            total /= np.maximum(weights - lacking, 1)
+        elif weights & (weights - 1):
+            total /= weights
+        else:
+            total *= 1 / weights  # the same for a power of two, and faster
         return total.astype(np.int64)  # all scores so far are whole numbers, too small for a quotient to be rounded up
 
-    def _part(self, used: ScoreArray, amount: int, capacity: ScoreArray) -> ScoreArray:
+    def _part(self, used: Amount, amount: int, capacity: Amount) -> Amount:
         """Return a hundred times the part of the capacity that counts: the used or the free one."""
         if self.most:
             part = used + amount

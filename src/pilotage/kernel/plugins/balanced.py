@@ -41,10 +41,11 @@ class Balanced(Scorer):
         return self.resources
 
     def fragment(self, task: Task) -> Fragment | None:
-        asked = tuple((r, task.spec.demand.get(r, 0)) for r in self.resources)
+        demand = task.spec.demand
+        asked = [(r, demand.get(r, 0)) for r in self.resources]
         if not any(amount for _, amount in asked):
             return None
-        return tuple((r, amount) for r, amount in asked if amount or r in ALWAYS_COUNTED)
+        return tuple([pair for pair in asked if pair[1] or pair[0] in ALWAYS_COUNTED])
 
     def score(self, fragment: Fragment, nodes: Nodes) -> IntArray:
         even = self._even(fragment, nodes)
@@ -55,7 +56,7 @@ class Balanced(Scorer):
         known = [(c.resources[resource], amount) for resource, amount in fragment if resource in c.resources]
         requested = [nodes.of(c.float_used[i]) + amount for i, amount in known]
         capacity = [nodes.of(c.float_capacity[i]) for i, _ in known]
-        if len(known) == 2 and all(some.min(initial=1) for some in capacity):
+        if len(known) == 2 and all(c.capacity_bounds(i)[0] for i, _ in known):
             for fraction, whole in zip(requested, capacity, strict=True):
                 np.divide(fraction, whole, out=fraction)
                 if fraction.max(initial=0) > 1.0:  # looking is faster than cutting
@@ -63,7 +64,7 @@ class Balanced(Scorer):
             deviation, other = requested
             deviation -= other
             np.abs(deviation, out=deviation)
-            deviation /= 2
+            deviation *= 0.5
         else:
             deviation = _deviation(requested, capacity, len(nodes))
         np.subtract(1.0, deviation, out=deviation)

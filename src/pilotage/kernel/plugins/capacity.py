@@ -26,12 +26,15 @@ class Capacity(Filter):
     def fragment(self, task: Task) -> Fragment:
         spec = task.spec
         return tuple(
-            (n, amount) for n, amount in spec.demand.items() if amount and n != "gpu" and n not in spec.uncapped
+            [item for item in spec.demand.items() if item[1] and item[0] != "gpu" and item[0] not in spec.uncapped]
         )
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
-        fits: BoolArray = np.ones(len(nodes), np.bool_)
-        for name, amount in fragment:
+        if not fragment:
+            return np.ones(len(nodes), np.bool_)
+        (name, amount), *others = fragment
+        fits = _fits(nodes, name, amount)
+        for name, amount in others:
             fits &= _fits(nodes, name, amount)
         return fits
 
