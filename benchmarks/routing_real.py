@@ -22,7 +22,6 @@ from typing import Any
 
 import aiohttp
 import numpy as np
-from msgspec.structs import replace
 
 from benchmarks.report import RESULTS, publish
 from pilotage.kernel.arrays import FloatArray
@@ -69,12 +68,9 @@ def draw(parts: Split, servers: tuple[Server, ...]) -> Workload:
 
 
 def simulate(parts: Split, servers: tuple[Server, ...], workload: Workload, name: str, overhead_s: float) -> FloatArray:
-    """Return the latencies that the simulator expects, in seconds of the real run; overhead counts as run time."""
-    servers = tuple(
-        replace(server, speed=replace(server.speed, start_s=server.speed.start_s + overhead_s)) for server in servers
-    )
+    """Return the latencies that the simulator expects, in seconds of the real run."""
     setting = Setting(parts, workload, servers, "online", None, SEED)
-    world = World(workload, servers)
+    world = World(workload, servers, handover_s=overhead_s)
     world.play(StrategyRouter(POLICIES[name](setting), servers, setting.metadata()))
     return world.latency_s
 

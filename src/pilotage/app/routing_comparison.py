@@ -59,6 +59,7 @@ class Comparison:
         seeds = f"mean of {self.seeds} seeds" if self.seeds > 1 else "one seed"
         extra = f", {first.predictor} predictor" if first.predictor not in ("bins", "oracle") else ""
         extra += f", fault {first.fault}" if first.fault else ""
+        extra += f", {first.handover_s:g} s beside each run" if first.handover_s else ""
         return f"{first.trace}: load {first.load:g}, {arrivals}, {len(first.share)} instances{extra}; {seeds}, * best"
 
     def finding(self) -> str:

@@ -28,6 +28,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     arrival_process: str = "poisson"
     predictor: str = "bins"
     fault: str = ""
+    handover_s: float = 0.0
 
     def __post_init__(self) -> None:
         check_size(self.policies, self.seeds, self.workers)
@@ -41,6 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             knowledge=_one_of("--predictor", self.predictor, PREDICTORS),
             fault=to_fault(self.fault) if self.fault else None,
             fault_text=self.fault,
+            handover_s=self.handover_s,
         )
 
 

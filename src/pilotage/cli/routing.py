@@ -59,6 +59,15 @@ Fault = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+HandOver = Annotated[
+    float | None,
+    typer.Option(
+        "--handover",
+        metavar="SECONDS",
+        help="What a task costs beside its run: half on its way to the instance, half on the way back; 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 class Chosen(NamedTuple):
@@ -69,6 +78,7 @@ class Chosen(NamedTuple):
     arrival_process: str | None
     predictor: str | None
     fault: str | None
+    handover: float | None
 
     def refuse(self) -> None:
         """Raise `InvalidInput` for a flag that has no meaning for a trace that is placed on nodes."""
@@ -149,6 +159,7 @@ def _plan(
         arrival_process=chosen.arrival_process or "poisson",
         predictor=chosen.predictor or "bins",
         fault=chosen.fault or "",
+        handover_s=chosen.handover or 0.0,
     )
 
 

@@ -107,6 +107,7 @@ def simulate(
     arrival_process: routing.ArrivalProcess = None,
     predictor: routing.Predictor = None,
     fault: routing.Fault = None,
+    handover: routing.HandOver = None,
 ) -> None:
     """Schedule a trace under several policies, on a virtual clock, and compare what they achieve.
 
@@ -120,7 +121,7 @@ def simulate(
 
     keep_freed_memory()
     settings = load_config(config).settings
-    chosen = routing.Chosen(instances, load, arrival_process, predictor, fault)
+    chosen = routing.Chosen(instances, load, arrival_process, predictor, fault, handover)
     shape = {"--fill-ratio": fill_ratio, "--nodes": nodes, "--repeat": repeat != 1, "--drop": drop, "--report": report}
     shape["--speed-up"] = speed_up != 1
     if routing.is_routing(trace, form):

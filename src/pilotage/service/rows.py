@@ -13,7 +13,8 @@ from pilotage.service.ports import Stored
 class Payload(Struct, gc=False):
     """What the machine does not look at: JSON texts, and what storing needs.
 
-    ``ask_s``: when the instance is to be asked for the task, if no news came; ``asked``: how often it was.
+    ``planned``: where it would go, as of its submission, if it had to wait. ``ask_s``: when the instance is to be asked
+    for the task, if no news came; ``asked``: how often it was.
     """
 
     seq: int
@@ -23,6 +24,7 @@ class Payload(Struct, gc=False):
     remote_id: str | None = None
     result: bytes | None = None
     stored: bool = False
+    planned: str = ""
     ask_s: float = 0.0
     asked: int = 0
 

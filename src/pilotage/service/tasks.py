@@ -270,6 +270,9 @@ class TaskService:
         live = LiveTask(task, payload=Payload(self._seq, wanted.input, wanted.metadata, wanted.key))
         self.submitted += 1
         self._apply(self.queue.submit(live, now))
+        if not live.instance:
+            planned = self.queue.strategy.outlook(live.id)
+            live.payload.planned = planned.instance if planned else ""
         return live
 
     async def complete(
@@ -396,7 +399,7 @@ class TaskService:
         return told
 
     def instance_of(self, task_id: str) -> str:
-        """Where a task is, or (late bound) where the plan would send it; empty: nowhere yet."""
+        """Where a task is, or (late bound) where the plan would send it now; empty: nowhere yet."""
         live = self.queue.live.get(task_id)
         if live is None or live.instance:
             return live.instance if live else ""

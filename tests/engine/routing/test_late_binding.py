@@ -54,14 +54,16 @@ def sent(strategy: LateBinding, now: float) -> list[tuple[str, str]]:
 class Driving(RuleBasedStateMachine):
     """A driver that does whatever the port allows, with its own books of where every task is."""
 
-    @initialize(order=st.sampled_from(ORDERS), report_s=st.sampled_from([0.0, 5.0]))
-    def begin(self, order: Order, report_s: float) -> None:
+    @initialize(order=st.sampled_from(ORDERS), report_s=st.sampled_from([0.0, 5.0]), handed_over=st.booleans())
+    def begin(self, order: Order, report_s: float, handed_over: bool) -> None:
         self.strategy = LateBinding(Known(), order=order, report_s=report_s)
-        self.report_s = report_s
+        self.ahead = report_s > 0 or handed_over
+        self.handed_over = handed_over
         self.now = 1000.0
         self.instances: dict[str, Instance] = {}
         self.waiting: dict[str, RoutedTask] = {}
         self.on: dict[str, tuple[RoutedTask, str]] = {}
+        self.sent_s: dict[str, float] = {}
         self.made = 0
 
     def decide(self) -> None:
@@ -73,9 +75,10 @@ class Driving(RuleBasedStateMachine):
             assert made.expected_s is not None
             assert made.expected_s > self.now
             there = sum(where == made.instance for _, where in self.on.values())
-            if not self.report_s:
+            if not self.ahead:
                 assert there < instance.slots
             self.on[made.task_id] = (routed, made.instance)
+            self.sent_s[made.task_id] = self.now
 
     @rule(work=st.floats(0.1, 50), model=st.sampled_from("mn"), priority=st.integers(0, 2), wait=st.floats(0, 5))
     def submit(self, work: float, model: str, priority: int, wait: float) -> None:
@@ -107,7 +110,8 @@ class Driving(RuleBasedStateMachine):
         self.now += wait
         name = data.draw(st.sampled_from(sorted(self.on)))
         routed, where = self.on.pop(name)
-        self.strategy.left(name, 1.0 if completed else None, self.now)
+        run_s = (self.now - self.sent_s[name]) * (0.5 if self.handed_over else 1.0)
+        self.strategy.left(name, run_s if completed else None, self.now)
         if not completed:
             again = task(
                 name, routed.metadata["work"][0], model=routed.model, arrival_s=routed.arrival_s, avoid=(where,)
@@ -277,6 +281,43 @@ def test_with_late_news_a_slot_gets_its_next_task_ahead() -> None:
     strategy.started("b", 8.0)
     strategy.reported("fast0", 10.0)
     assert sent(strategy, 10.0) == [("c", "fast0")]
+
+
+def served(strategy: LateBinding, beside_s: float, tasks: int = 4) -> float:
+    """Let tasks of one second run one by one on the only instance, each taking so long beside; return the time."""
+    now = 0.0
+    for at in range(tasks):
+        strategy.submitted(task(f"before{at}"), now)
+        assert sent(strategy, now) == [(f"before{at}", "fast0")]
+        now += 1.0 + beside_s
+        strategy.left(f"before{at}", 1.0, now)
+    return now
+
+
+def test_a_slot_gets_its_next_task_ahead_by_what_handing_over_takes() -> None:
+    strategy = pool("fast")
+    now = served(strategy, 0.02)
+    for name in ("a", "b", "c"):
+        strategy.submitted(task(name), now)
+    assert sent(strategy, now) == [("a", "fast0")]
+    strategy.started("a", now + 0.01)
+    assert sent(strategy, now + 0.7) == []
+    assert sent(strategy, now + 0.9) == [("b", "fast0")], "one ahead, and only shortly before"
+    strategy.started("b", now + 0.91)
+    strategy.left("a", 1.0, now + 1.02)
+    made = strategy.planned("c")
+    assert made is not None
+    assert made.expected_s == pytest.approx(now + 1.02 + 2.0), "b counts from when its slot was free"
+    assert sent(strategy, now + 1.02) == []
+
+
+def test_where_handing_over_costs_nothing_no_task_is_bound_ahead() -> None:
+    strategy = pool("fast")
+    now = served(strategy, 0.0005)
+    for name in ("a", "b"):
+        strategy.submitted(task(name), now)
+    assert sent(strategy, now) == [("a", "fast0")]
+    assert sent(strategy, now + 0.9999) == []
 
 
 def test_an_instance_that_is_not_ready_gets_nothing() -> None:

@@ -124,8 +124,8 @@ def test_a_task_does_not_go_back_where_it_failed() -> None:
 
 def test_a_slot_is_given_a_task_ahead_only_before_the_next_news() -> None:
     run_s = [[1.0]]
-    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, news_s=[2.0]) == []
-    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, news_s=[4.0]) == [Start(0, 0, 3.0, 1.0)]
+    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, open_until_s=[2.0]) == []
+    assert plan(run_s, [Lane(0, 1.0, [(3.0, 1, 0)])], 0.0, open_until_s=[4.0]) == [Start(0, 0, 3.0, 1.0)]
 
 
 def test_the_outlook_says_where_each_would_go() -> None:

@@ -9,8 +9,10 @@ from pilotage.model.errors import InvalidInput
 from pilotage.sim.routing.experiment import Conditions, RoutingRun, run
 from pilotage.sim.routing.faults import Slow, Stale, to_fault
 from pilotage.sim.routing.instances import to_pool
-from pilotage.sim.routing.policies import Knowledge
-from pilotage.sim.routing.workload import ArrivalProcess, Split, capacity_per_s, draw, split
+from pilotage.sim.routing.policies import POLICIES, Knowledge, Setting
+from pilotage.sim.routing.router import StrategyRouter
+from pilotage.sim.routing.workload import ArrivalProcess, Split, Workload, capacity_per_s, draw, split
+from pilotage.sim.routing.world import World
 from pilotage.sim.traces.azure_llm import load_requests
 from tests.sim.files import write
 
@@ -187,3 +189,44 @@ def test_rows_in_disorder_are_put_in_order(tmp_path: Path) -> None:
     assert (requests.arrival_s[0], requests.arrival_s[-1]) == (0, 3540)
     assert (np.diff(requests.arrival_s) >= 0).all()
     assert requests.input_tokens[-1] == 59
+
+
+def early(conversations: Split, policy: str, handover_s: float, seed: int, tasks: int = 600) -> tuple[float, float]:
+    """Mean and p99 over the first requests after a start that knew nothing, by their own run times only."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    served, servers = conversations.served, to_pool("fast=2,medium=1,slow=1")
+    rows = rng.integers(0, len(served), tasks)
+    arrival_s = rng.exponential(1 / (0.8 * capacity_per_s(served, servers)), tasks).cumsum()
+    noise = np.exp(rng.normal(-(0.15**2) / 2, 0.15, tasks))
+    workload = Workload(arrival_s, served.input_tokens[rows], served.output_tokens[rows], noise, 0)
+    setting = Setting(conversations, workload, servers, "online", None, seed)
+    world = World(workload, servers, handover_s=handover_s)
+    world.play(StrategyRouter(POLICIES[policy](setting), servers, setting.metadata()))
+    return float(world.latency_s.mean()), float(np.quantile(world.latency_s, 0.99))
+
+
+@pytest.mark.parametrize("handover_s", [0.0, 0.5, 1.0, 3.0])
+def test_it_is_no_worse_with_nothing_learned_whatever_handing_over_costs(
+    conversations: Split, handover_s: float
+) -> None:
+    """A run takes about 7 s on a fast instance. Waiting for the news of each end would cost a third at 3 s."""
+    seeds = range(200, 206)
+    ours = np.array([early(conversations, "pilotage", handover_s, seed) for seed in seeds])
+    theirs = np.array([early(conversations, "least-outstanding", handover_s, seed) for seed in seeds])
+    mean, p99 = ours.mean(0) / theirs.mean(0)
+    assert mean <= 1.0
+    assert p99 <= 0.75
+
+
+def test_the_first_tasks_of_all_are_served_no_worse(conversations: Split) -> None:
+    seeds = range(300, 320)
+    ours = np.array([early(conversations, "pilotage", 0.0, seed, 40) for seed in seeds])
+    theirs = np.array([early(conversations, "least-outstanding", 0.0, seed, 40) for seed in seeds])
+    mean, p99 = ours.mean(0) / theirs.mean(0)
+    assert mean <= 1.0
+    assert p99 <= 1.0
+
+
+def test_handing_over_takes_its_time_there_and_back(conversations: Split) -> None:
+    alone = [early(conversations, "least-outstanding", handover_s, 1, 1)[0] for handover_s in (0.0, 4.0)]
+    assert alone[1] - alone[0] == pytest.approx(4.0)

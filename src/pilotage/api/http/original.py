@@ -16,6 +16,7 @@ from starlette.types import Scope
 from pilotage.api.http.hot import Answer, Handler
 from pilotage.api.http.leading import Leading
 from pilotage.api.http.wire import check_object, decode
+from pilotage.engine.taskqueue.machine import LiveTask
 from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import COMPLETED, RUNNING, SCHEDULED
 from pilotage.service.commands import Submission
@@ -136,6 +137,11 @@ def task_status(row: Stored) -> str:
     return SCHEDULED if row.status == RUNNING else row.status
 
 
+def bound_to(row: LiveTask | Stored) -> str:
+    """The instance that a submitted task is on, or (late bound) that it was planned for."""
+    return row.instance or (row.payload.planned if isinstance(row, LiveTask) else "")
+
+
 def record(row: Stored) -> dict[str, Any]:
     """A task as the original shows it."""
     told: dict[str, Any] = {
@@ -179,7 +185,7 @@ def handlers(leading: Leading) -> dict[tuple[str, str], Handler]:
             ),
             needs_instance=True,
         )
-        told = Submitted("success", live.id, live.instance or service.instance_of(live.id))
+        told = Submitted("success", live.id, bound_to(live))
         return 200, msgspec.json.encode(told)
 
     async def notify(body: bytes, _: Scope) -> Answer:
@@ -306,7 +312,7 @@ def _add_tasks(routes: APIRouter, leading: Leading) -> None:
             except (NoInstance, RuntimeError) as error:
                 told |= {"status": "error", "error": str(error)}
             else:
-                told |= {"task_id": live.id, "scheduled_ti": service.instance_of(live.id), "error": None}
+                told |= {"task_id": live.id, "scheduled_ti": bound_to(live), "error": None}
             results.append(told)
         await service.stored()
         good = sum(each["status"] == "success" for each in results)

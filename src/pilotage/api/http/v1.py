@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from pilotage.api.http.hot import Answer, Handler
 from pilotage.api.http.leading import Leading
-from pilotage.api.http.original import Milliseconds, Name, Object, no_fields
+from pilotage.api.http.original import Milliseconds, Name, Object, bound_to, no_fields
 from pilotage.api.http.wire import check_object, decode
 from pilotage.engine.taskqueue.machine import LiveTask
 from pilotage.model.errors import InvalidInput
@@ -126,7 +126,7 @@ def handlers(leading: Leading) -> dict[tuple[str, str], Handler]:
         row, created = await service.submit(submission)
         if not created:
             _check_same(row, submission)
-        return 200, msgspec.json.encode(_accepted(service, row, created))
+        return 200, msgspec.json.encode(_accepted(row, created))
 
     async def submit_many(body: bytes, _: Scope) -> Answer:
         service = leading.service
@@ -141,7 +141,7 @@ def handlers(leading: Leading) -> dict[tuple[str, str], Handler]:
             service.check_odds(submission)
         rows = [service.accept(submission) for submission in submissions]
         await service.stored()
-        return 200, msgspec.json.encode(AcceptedTasks([_accepted(service, row, True) for row in rows]))
+        return 200, msgspec.json.encode(AcceptedTasks([_accepted(row, True) for row in rows]))
 
     async def results(body: bytes, _: Scope) -> Answer:
         words = decode(body, Outcomes).results
@@ -406,8 +406,8 @@ def _check_same(row: LiveTask | Stored, wanted: Submission) -> None:
         raise WrongState(f"the idempotency key {wanted.key!r} was used for another task ({stored.id})")
 
 
-def _accepted(service: TaskService, row: LiveTask | Stored, created: bool) -> Accepted:
-    return Accepted(row.id, row.status, row.instance or service.instance_of(row.id), created)
+def _accepted(row: LiveTask | Stored, created: bool) -> Accepted:
+    return Accepted(row.id, row.status, bound_to(row), created)
 
 
 def _any_json(field: str, raw: Raw) -> bytes:

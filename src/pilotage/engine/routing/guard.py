@@ -160,6 +160,11 @@ class Guarded:
         """Pass it on."""
         return self.inner.planned(task_id)
 
+    def outlook(self, task_id: str) -> Assignment | None:
+        """Pass it on; a user's strategy need not know."""
+        ask = getattr(self.inner, "outlook", None)
+        return None if ask is None else ask(task_id)
+
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """Pass it on."""
         return self.inner.wait(instance_id, now)

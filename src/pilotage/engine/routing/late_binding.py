@@ -7,14 +7,15 @@ from math import inf, sqrt
 from statistics import NormalDist
 
 from pilotage.engine.routing.orders import THETA, Order, queue_key
-from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, outlook, plan
+from pilotage.engine.routing.plan import WEIGHT, WINDOW, Lane, Start, outlook, plan
 from pilotage.engine.routing.pool import Bound, Pool, Row
 from pilotage.engine.routing.ports import Forecaster
 from pilotage.engine.routing.run_time import RunTime
+from pilotage.engine.routing.tail import EXACT, Tail, pour
 from pilotage.model.routing import Assignment, Instance, RoutedTask
 
-AHEAD = 2.0
-"""A slot may be given a task ahead if it is expected to be free within so many times the time to the next news."""
+WALKED = 1_000
+"""Waiting tasks that are walked at the most when somebody asks where one of them would go."""
 
 REPLAN_S = 0.1
 """A plan is looked at again after so long though nothing happened: an instance that was waited for may hang."""
@@ -25,9 +26,12 @@ _Key = tuple[float, float, int, str]
 
 
 class _Waiting:
-    """A waiting task, and its predicted run times per column as of a version of forecasts and pool."""
+    """A waiting task, and its predicted run times per column as of a version of forecasts and pool.
 
-    __slots__ = ("key", "means_s", "run_times", "task", "version")
+    ``joined_s``: those means that it joined the queue with.
+    """
+
+    __slots__ = ("joined_s", "key", "means_s", "outlook", "run_times", "task", "version")
 
     def __init__(self, task: RoutedTask, key: _Key) -> None:
         self.task = task
@@ -35,6 +39,8 @@ class _Waiting:
         self.version = (-1, -1)
         self.run_times: list[RunTime] = []
         self.means_s: list[float] = []
+        self.joined_s: list[float] = []
+        self.outlook: Assignment | None = None
 
 
 class _Queue:
@@ -43,6 +49,7 @@ class _Queue:
     def __init__(self) -> None:
         self.keys: list[_Key] = []
         self.pool = Pool()
+        self.tail = Tail()
         self.dirty = False
         self.planned_s = -inf
 
@@ -51,7 +58,8 @@ class LateBinding:
     """A `Strategy` around the decider `plan`; see `pilotage.engine.taskqueue.strategy` for what calls it when.
 
     ``report_s``: instances are heard of only so often (0: they say at once when a task ends); then slots are given
-    tasks ahead of time, so that they do not idle unheard.
+    tasks ahead of time, so that they do not idle unheard. So they are for as long as handing a task over takes, which
+    is measured.
     """
 
     name = "pilotage"
@@ -87,6 +95,7 @@ class LateBinding:
         known = self._model_of.get(instance.id)
         if known is not None and known != instance.model:
             row = self._queues[known].pool.rows.pop(instance.id)
+            self._queues[known].tail.outdated()
             queue = self._queue(instance.model)
             queue.pool.change(instance, now)
             queue.pool.rows[instance.id].tasks = row.tasks
@@ -95,6 +104,7 @@ class LateBinding:
             queue.pool.change(instance, now)
         self._model_of[instance.id] = instance.model
         queue.dirty = True
+        queue.tail.outdated()
 
     def instance_removed(self, instance_id: str, now: float) -> None:
         """Forget it, and what was learned of its speed."""
@@ -103,6 +113,7 @@ class LateBinding:
             queue = self._queues[model]
             for task_id in queue.pool.rows.pop(instance_id).tasks:
                 del self._on[task_id]
+            queue.tail.outdated()
             self._forecaster.forget(instance_id)
             self._tidy(model)
 
@@ -121,14 +132,15 @@ class LateBinding:
         self._waiting[task.id] = waiting
         queue = self._queue(task.model)
         insort(queue.keys, waiting.key)
+        waiting.joined_s = self._means_s(waiting, queue.pool)
+        queue.tail.joined(waiting.joined_s)
         queue.dirty = True
 
     def withdrawn(self, task_id: str, now: float) -> None:
         """Take it out of the queue."""
         waiting = self._waiting.pop(task_id, None)
         if waiting is not None:
-            keys = self._queues[waiting.task.model].keys
-            del keys[bisect_left(keys, waiting.key)]
+            self._leave(self._queues[waiting.task.model], waiting)
             self._tidy(waiting.task.model)
 
     def placed(self, task: RoutedTask, instance_id: str, started_s: float | None, now: float) -> None:
@@ -140,9 +152,9 @@ class LateBinding:
         row.changed(now)
 
     def started(self, task_id: str, now: float) -> None:
-        """Its age counts from here."""
+        """Its age counts from here, if its slot is free."""
         row = self._row_of(task_id)
-        if row is not None:
+        if row is not None and row.runs(task_id):
             row.tasks[task_id].started_s = now
             row.changed(now)
 
@@ -155,6 +167,8 @@ class LateBinding:
         bound = row.tasks.pop(task_id)
         row.changed(now)
         self._queues[row.instance.model].dirty = True
+        if run_s is not None and bound.sent_s is not None:
+            row.handover.observe(now - bound.sent_s - run_s)
         if run_s is not None and run_s > 0:
             task, instance = bound.task, row.instance
             self._forecaster.observe(task.model, task.metadata, instance.platform, instance.id, run_s)
@@ -168,25 +182,45 @@ class LateBinding:
         for queue in self._queues.values():
             if queue.dirty or now >= queue.planned_s + REPLAN_S:
                 queue.dirty, queue.planned_s = False, now
-                if queue.keys and (self._report_s or queue.pool.has_room()):
+                if queue.keys and (self._report_s or queue.pool.has_room(self._forecaster.factors, now)):
                     made += self._plan(queue, now)
         return made
 
     def planned(self, task_id: str) -> Assignment | None:
         """Where a waiting task would go, if nothing new happened; None where there is no instance for it.
 
-        The instant is that of the latest decision.
+        The instant is that of the latest decision. Of a task behind `WALKED` others it is what `outlook` said.
         """
         waiting = self._waiting.get(task_id)
         if waiting is None:
             return None
         queue = self._queues[waiting.task.model]
-        now = self._now
-        rows, lanes, window, run_s = self._view(queue, now, len(queue.keys))
-        if waiting not in window or not lanes:
+        position = bisect_left(queue.keys, waiting.key)
+        if position >= WALKED:
+            return self.outlook(task_id)
+        rows, lanes, _, run_s = self._view(queue, self._now, position + 1)
+        return _told(waiting, outlook(run_s, lanes, self._weight)[-1], rows) if lanes else None
+
+    def outlook(self, task_id: str) -> Assignment | None:
+        """As `planned` of a task that was just submitted, at a cost that the length of the queue does not change."""
+        waiting = self._waiting.get(task_id)
+        if waiting is None or waiting.outlook is not None:
+            return waiting.outlook if waiting else None
+        queue, now = self._queues[waiting.task.model], self._now
+        last = waiting.key >= queue.keys[-1]
+        if not last and bisect_left(queue.keys, waiting.key) < EXACT:
+            return self.planned(task_id)
+        start = queue.tail.place(
+            self._means_s(waiting, queue.pool),
+            now,
+            self._weight,
+            lambda: self._view(queue, now, EXACT)[1],
+            lambda: self._view(queue, now, len(queue.keys) - 1)[3],
+        )
+        if start is None:
             return None
-        start = outlook(run_s, lanes, self._weight)[window.index(waiting)]
-        return Assignment(task_id, rows[start.row].instance.id, start.start_s + start.run_s, "planned")
+        waiting.outlook = _told(waiting, start, list(queue.pool.rows.values()))
+        return waiting.outlook
 
     @property
     def quality(self) -> Mapping[str, tuple[float, float, bool]]:
@@ -214,15 +248,17 @@ class LateBinding:
         queue = self._queues.get(task.model)
         if queue is None or not queue.pool.rows:
             return 1.0  # nothing is known of its instances yet
-        rows, lanes, _, run_s = self._view(queue, now, len(queue.keys))
-        if not lanes:
-            return 1.0
         platforms = queue.pool.platforms
         run_times = [self._forecaster.forecast(task.model, task.metadata, each) for each in platforms]
         first, second = queue_key(self._order, task)
         ahead = bisect_left(queue.keys, (first, second, next(self._numbers), task.id))
+        rows, lanes, _, run_s = self._view(queue, now, min(ahead, WALKED))
+        if not lanes:
+            return 1.0
         mine = [each.mean_s for each in run_times]
-        start = outlook([*run_s[:ahead], mine], lanes, self._weight)[-1]
+        if ahead > WALKED:
+            pour(ahead - WALKED, queue.tail.means_s, lanes, self._weight)
+        start = outlook([*run_s, mine], lanes, self._weight)[-1]
         slack_s = task.deadline_s - start.start_s
         slots = sum(len(lane.slots) for lane in lanes)
         before = (ahead + sum(len(row.tasks) for row in rows)) / slots
@@ -238,7 +274,8 @@ class LateBinding:
         picks among the tasks of the short one).
         """
         made = self._plan_window(queue, now, self._window)
-        if self._order != "aged" and len(queue.keys) > self._window - len(made) and queue.pool.has_room():
+        has_room = queue.pool.has_room(self._forecaster.factors, now)
+        if self._order != "aged" and len(queue.keys) > self._window - len(made) and has_room:
             slots = sum(row.instance.slots for row in queue.pool.rows.values())
             if slots > self._window:
                 made += self._plan_window(queue, now, slots)
@@ -248,16 +285,14 @@ class LateBinding:
         rows, lanes, window, run_s = self._view(queue, now, length)
         if not lanes:
             return []
-        news_s = None
-        if self._report_s:
-            news_s = [now + AHEAD * max(0.0, row.heard_s + self._report_s - now) for row in rows]
+        open_until_s = [row.open_until_s(now, self._report_s) for row in rows]
         firsts = [(lane, min(lane.slots)) for lane in lanes]
         starts = plan(
             run_s,
             lanes,
             now,
             weight=self._weight,
-            news_s=news_s,
+            open_until_s=open_until_s,
             pick=self._aged_key(window) if self._order == "aged" else None,
             banned=_banned(window, rows),
         )
@@ -298,12 +333,17 @@ class LateBinding:
     def _bind(self, queue: _Queue, waiting: _Waiting, row: Row, now: float) -> None:
         task = waiting.task
         del self._waiting[task.id]
-        del queue.keys[bisect_left(queue.keys, waiting.key)]
-        row.tasks[task.id] = Bound(task, waiting.run_times[row.column], None)
+        self._leave(queue, waiting)
+        sent_s = now if len(row.tasks) < row.instance.slots else None
+        row.tasks[task.id] = Bound(task, waiting.run_times[row.column], None, sent_s)
         row.changed(now)
         self._on[task.id] = row.instance.id
 
     # ------------------------------------------------------------------ books
+
+    def _leave(self, queue: _Queue, waiting: _Waiting) -> None:
+        del queue.keys[bisect_left(queue.keys, waiting.key)]
+        queue.tail.went(waiting.joined_s)
 
     def _queue(self, model: str) -> _Queue:
         queue = self._queues.get(model)
@@ -320,6 +360,10 @@ class LateBinding:
         queue = self._queues[model]
         if not queue.keys and not queue.pool.rows:
             del self._queues[model]
+
+
+def _told(waiting: _Waiting, start: Start, rows: list[Row]) -> Assignment:
+    return Assignment(waiting.task.id, rows[start.row].instance.id, start.start_s + start.run_s, "planned")
 
 
 def _banned(window: list[_Waiting], rows: list[Row]) -> set[tuple[int, int]]:

@@ -8,7 +8,7 @@ all others stay unbound and are planned afresh at the next event.
 instances while slow ones idle. Time in a queue delays others too: with 1/2, an idle slower slot is taken sooner. That
 is the whole treatment of externality, and it matters most with many slots an instance (docs/routing.md has figures).
 
-A slot that is not free yet can be given a task ahead of time where news of it comes late: see ``news_s``.
+A slot that is not free yet can be given a task ahead of time where news of it comes late: see ``open_until_s``.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -47,15 +47,15 @@ def plan(
     now: float,
     *,
     weight: float = WEIGHT,
-    news_s: Sequence[float] | None = None,
+    open_until_s: Sequence[float] | None = None,
     pick: Callable[[int], float] | None = None,
     banned: Set[tuple[int, int]] = frozenset(),
 ) -> list[Start]:
     """Return which tasks of the window start now.
 
     ``run_s[i][c]``: predicted run time in seconds of the task at position i (in planning order) on column c.
-    ``news_s[row]``: the moment of the next news of an instance if it says nothing before; a slot expected to be free by
-    then may be given its next task now. None: news comes at once, only free slots are given tasks.
+    ``open_until_s[row]``: a slot of the instance that is expected to be free by then may be given its next task now.
+    None: only free slots are given tasks.
     ``pick``: a key per position; of the tasks that may start on a slot, the one of least key does. None: the first.
     ``banned``: (position, row) pairs that must not come together: a task does not go back to where it failed.
 
@@ -69,7 +69,7 @@ def plan(
         passed: list[tuple[float, int, int]] = []
         while left and lane.slots:
             moment_s, busy, row = lane.slots[0]
-            if moment_s > (now if news_s is None else news_s[row]):
+            if moment_s > (now if open_until_s is None else open_until_s[row]):
                 break
             position = _choose(run_s, lanes, lane, left, weight, pick, banned)
             if position < 0:

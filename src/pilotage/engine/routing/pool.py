@@ -5,6 +5,7 @@ from heapq import heapify, heapreplace
 from itertools import islice
 from math import inf
 
+from pilotage.engine.routing.handover import HandOver
 from pilotage.engine.routing.plan import Lane
 from pilotage.engine.routing.run_time import RunTime
 from pilotage.model.routing import Instance, RoutedTask
@@ -16,27 +17,42 @@ _BUSY_S = 1e-6
 """What is left of a running task at the least: nothing has ended before it says so."""
 
 
+REPORTS_AHEAD = 2.0
+"""A slot may be given a task ahead if it is expected to be free within so many times the time to the next report."""
+
+HANDOVERS_AHEAD = 10.0
+"""And within so many times what handing a task over takes. More than once, since run times are uncertain, and an
+instance that idles for want of news costs more than a task that is bound a little early (docs/routing.md)."""
+
+
 class Bound:
-    """A task on an instance: what it is, how long it should run, and since when it is thought to run (None: queued)."""
+    """A task on an instance: what it is, how long it should run, and since when it is thought to run (None: queued).
 
-    __slots__ = ("run_time", "started_s", "task")
+    ``sent_s``: when it was sent, if it found a free slot.
+    """
 
-    def __init__(self, task: RoutedTask, run_time: RunTime, started_s: float | None) -> None:
+    __slots__ = ("run_time", "sent_s", "started_s", "task")
+
+    def __init__(
+        self, task: RoutedTask, run_time: RunTime, started_s: float | None, sent_s: float | None = None
+    ) -> None:
         self.task = task
         self.run_time = run_time
         self.started_s = started_s
+        self.sent_s = sent_s
 
 
 class Row:
     """One instance: its column of run times, its tasks in the order they were sent, and when it was last heard of."""
 
-    __slots__ = ("_factor", "_slots", "_until_s", "column", "heard_s", "instance", "tasks")
+    __slots__ = ("_factor", "_slots", "_until_s", "column", "handover", "heard_s", "instance", "tasks")
 
     def __init__(self, instance: Instance, column: int, heard_s: float) -> None:
         self.instance = instance
         self.column = column
         self.heard_s = heard_s
         self.tasks: dict[str, Bound] = {}
+        self.handover = HandOver()
         self._slots: list[float] = []
         self._until_s = -inf  # the moments in _slots hold until then
         self._factor = 1.0
@@ -47,6 +63,27 @@ class Row:
         for bound in islice(self.tasks.values(), self.instance.slots):
             if bound.started_s is None:
                 bound.started_s = now
+
+    def runs(self, task_id: str) -> bool:
+        """Whether a task is among those that are taken to run."""
+        return len(self.tasks) <= self.instance.slots or task_id in islice(self.tasks, self.instance.slots)
+
+    def has_room(self, factor: float, now: float) -> bool:
+        """Whether it may be given a task: a slot is free, or will be before a task sent now has reached it."""
+        if not self.instance.ready:
+            return False
+        if len(self.tasks) < self.instance.slots:
+            return True
+        return self.handover.cost_s > 0 and min(self.free_s(factor, now)) <= self.open_until_s(now)
+
+    def open_until_s(self, now: float, report_s: float = 0.0) -> float:
+        """A slot that is expected to be free by then may be given its next task now.
+
+        News of it comes when it next reports (every ``report_s``); else, 0, at once, but for what handing over takes.
+        """
+        if report_s:
+            return now + REPORTS_AHEAD * max(0.0, self.heard_s + report_s - now)
+        return now + HANDOVERS_AHEAD * self.handover.cost_s
 
     def free_s(self, factor: float, now: float) -> list[float]:
         """Return the moment at which each slot is free: now, or when the tasks on it are expected to end."""
@@ -93,9 +130,9 @@ class Pool:
             row.instance, row.column = instance, column
             row.changed(now)
 
-    def has_room(self) -> bool:
-        """Whether any instance that may be given tasks has a free slot."""
-        return any(row.instance.ready and len(row.tasks) < row.instance.slots for row in self.rows.values())
+    def has_room(self, factors: Mapping[str, float], now: float) -> bool:
+        """Whether any instance may be given a task."""
+        return any(row.has_room(factors.get(row.instance.id, 1.0), now) for row in self.rows.values())
 
     def lanes(self, factors: Mapping[str, float], now: float) -> tuple[list[Row], list[Lane]]:
         """Return all rows, and the slots of those that may be given tasks as lanes, which refer to rows by position."""

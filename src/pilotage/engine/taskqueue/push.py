@@ -121,6 +121,10 @@ class Push:
         """None: a task that waits here has no candidate."""
         return None
 
+    def outlook(self, task_id: str) -> Assignment | None:
+        """None, as `planned`."""
+        return None
+
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """What the books say of the instance."""
         backlog = self._backlogs.get(instance_id)

@@ -12,6 +12,7 @@ id (`pilotage.kernel.hashing`). The service and the simulator drive the same obj
     started(task_id, now)                  the instance said that it took it
     left(task_id, run_s, now)              is no longer on its instance; run_s is None unless it completed
     planned(task_id) -> Assignment | None  where a waiting task would go by the latest plan
+    outlook(task_id) -> Assignment | None  the same of a task that was just submitted, and cheap
     wait(instance_id, now) -> (s, s)       how long a task sent there now would wait: expectation, deviation
 
 After every event the driver calls `decide`. ``late = True``: tasks wait in one queue and `decide` gives each only to
@@ -67,6 +68,9 @@ class Strategy(Protocol):
 
     def planned(self, task_id: str) -> Assignment | None:
         """Where a waiting task would go."""
+
+    def outlook(self, task_id: str) -> Assignment | None:
+        """Where a task that was just submitted would go. Asked at every submit, whatever waits: it must be cheap."""
 
     def wait(self, instance_id: str, now: float) -> tuple[float, float]:
         """How long a task sent there now would wait: expectation and standard deviation, seconds."""

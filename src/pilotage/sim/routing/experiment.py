@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from pilotage.model.errors import InvalidInput
-from pilotage.sim.routing.faults import Fault, Slow
+from pilotage.sim.routing.faults import Fault, Slow, Stale
 from pilotage.sim.routing.instances import Server
 from pilotage.sim.routing.policies import POLICIES, Knowledge, Setting
 from pilotage.sim.routing.router import StrategyRouter
@@ -19,6 +19,7 @@ FIRST_SEED = 0
 """Seeds of the experiment that this one repeats are 0 to 4."""
 
 MAX_LOAD = 2.0
+MAX_HANDOVER_S = 60.0
 
 QUANTILES: tuple[float, ...] = (*(i / 100 for i in range(100)), *(0.99 + i / 1000 for i in range(1, 11)))
 """Levels of ``latency_quantiles_s``: the whole distribution in steps of 1 %, its last percent in steps of 0.1 %."""
@@ -44,6 +45,7 @@ class RoutingRun(Struct, frozen=True, kw_only=True):
     arrival_process: str
     predictor: str
     fault: str
+    handover_s: float
     share: dict[str, float]
     cpu_s: float
     decision_us: float
@@ -60,10 +62,15 @@ class Conditions(Struct, frozen=True, kw_only=True):
     knowledge: Knowledge = "bins"
     fault: Fault | None = None
     fault_text: str = ""
+    handover_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.load <= MAX_LOAD:
             raise InvalidInput("--load", f"must be above 0 and at most {MAX_LOAD:g}, got {self.load:g}")
+        if not 0 <= self.handover_s <= MAX_HANDOVER_S:
+            raise InvalidInput("--handover", f"must be 0 to {MAX_HANDOVER_S:g} seconds, got {self.handover_s:g}")
+        if self.handover_s and isinstance(self.fault, Stale):
+            raise InvalidInput("--handover", "does not go with --fault stale: those instances say nothing in between")
         if isinstance(self.fault, Slow) and all(server.name != self.fault.server for server in self.pool):
             names = ", ".join(server.name for server in self.pool[:20])
             raise InvalidInput("--fault", f"no instance is called {self.fault.server!r:.60}; there are: {names}")
@@ -82,7 +89,7 @@ def run(
     knowledge: Knowledge = "oracle" if policy == "oracle" else conditions.knowledge
     setting = Setting(split, workload, pool, knowledge, conditions.fault, seed)
     router = StrategyRouter(POLICIES[policy](setting), pool, setting.metadata())
-    world = World(workload, pool, conditions.fault)
+    world = World(workload, pool, conditions.fault, conditions.handover_s)
     began = process_time()
     world.play(router, progress)
     cpu_s = process_time() - began
@@ -102,6 +109,7 @@ def run(
         arrival_process=conditions.process,
         predictor=knowledge,
         fault=conditions.fault_text,
+        handover_s=conditions.handover_s,
         share={server.name: float((served_by == at).mean()) for at, server in enumerate(pool)},
         cpu_s=cpu_s,
         decision_us=cpu_s / router.decisions * 1e6,

@@ -13,6 +13,8 @@ from pilotage.sim.routing.faults import Fault, Slow, Stale
 from pilotage.sim.routing.instances import Server
 from pilotage.sim.routing.workload import Workload, run_times
 
+_ENDS, _IS_KNOWN, _REACHES = range(3)
+
 Sent = list[tuple[int, int]]
 """(task, instance) pairs, by position in the workload and in the pool."""
 
@@ -31,16 +33,22 @@ class Router(Protocol):
 
 
 class World:
-    """One run: `play` it once, then read ``latency_s`` (float64[n], arrival to completion) and ``served_by``."""
+    """One run: `play` it once, then read ``latency_s`` (float64[n], arrival to completion) and ``served_by``.
 
-    def __init__(self, workload: Workload, pool: tuple[Server, ...], fault: Fault | None = None) -> None:
+    ``handover_s``: what a task costs beside its run, half of it on the way to the instance and half on the way back.
+    """
+
+    def __init__(
+        self, workload: Workload, pool: tuple[Server, ...], fault: Fault | None = None, handover_s: float = 0.0
+    ) -> None:
         self._arrival_s: list[float] = workload.arrival_s.tolist()
         times = {platform: values.tolist() for platform, values in run_times(workload, pool).items()}
         self._run_s: list[list[float]] = [times[server.platform] for server in pool]
         self._slots = [server.slots for server in pool]
         self._running: list[dict[int, float]] = [{} for _ in pool]
         self._queued: list[deque[int]] = [deque() for _ in pool]
-        self._events: list[tuple[float, int, int]] = []  # when, task, server
+        self._way_s = handover_s / 2
+        self._events: list[tuple[float, int, int, int, float]] = []  # when, what, task, server, run time if it is news
         self._fault = fault
         self._slow, self._slow_from, self._slow_to = -1, 0.0, 0.0
         if isinstance(fault, Slow):
@@ -71,8 +79,16 @@ class World:
                 if task % often == 0:
                     progress(task / count)
             else:
-                now, done, server = heappop(events)
-                run_s = self._end(done, server, now)
+                now, what, done, server, run_s = heappop(events)
+                if what == _REACHES:
+                    self._take(done, server, now)
+                    continue
+                if what == _ENDS:
+                    run_s = self._end(done, server, now)
+                    if self._way_s:
+                        heappush(events, (now + self._way_s, _IS_KNOWN, done, server, run_s))
+                        continue
+                self.latency_s[done] = now - arrivals[done]
                 ended += 1
                 if every_s == inf:
                     self._send(router.ended(done, server, run_s, now), now)
@@ -81,10 +97,16 @@ class World:
 
     def _send(self, sent: Sent, now: float) -> None:
         for task, server in sent:
-            if len(self._running[server]) < self._slots[server]:
-                self._begin(task, server, now)
+            if self._way_s:
+                heappush(self._events, (now + self._way_s, _REACHES, task, server, 0.0))
             else:
-                self._queued[server].append(task)
+                self._take(task, server, now)
+
+    def _take(self, task: int, server: int, now: float) -> None:
+        if len(self._running[server]) < self._slots[server]:
+            self._begin(task, server, now)
+        else:
+            self._queued[server].append(task)
 
     def _begin(self, task: int, server: int, now: float) -> None:
         run_s = self._run_s[server][task]
@@ -92,11 +114,10 @@ class World:
             assert isinstance(self._fault, Slow)
             run_s *= self._fault.times
         self._running[server][task] = now
-        heappush(self._events, (now + run_s, task, server))
+        heappush(self._events, (now + run_s, _ENDS, task, server, run_s))
 
     def _end(self, task: int, server: int, now: float) -> float:
         run_s = now - self._running[server].pop(task)
-        self.latency_s[task] = now - self._arrival_s[task]
         self.served_by[task] = server
         if self._queued[server]:
             self._begin(self._queued[server].popleft(), server, now)
