@@ -209,5 +209,5 @@ class StrategyMaker(Protocol):
     def check_mode(self, predict_mode: str) -> None:
         """Raise `InvalidInput` unless the mode is known and can be used."""
 
-    def observe(self, model: str, metadata: Mapping[str, Any], platform: str, run_s: float) -> None:
+    def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """Tell the predictors of a run time."""

@@ -455,7 +455,8 @@ class TaskService:
         self.times.add(live.id, live.finished_s - live.task.arrival_s, live.run_s)
         instance = self.queue.instances.get(live.instance)
         if live.run_s is not None and instance is not None:
-            self._strategies.observe(live.task.model, live.task.metadata, instance.platform, live.run_s)
+            task = live.task
+            self._strategies.observe(task.model, task.metadata, instance.platform, live.instance, live.run_s)
 
     def _acknowledged(self, member: Member, dispatch: Dispatch, ack: Ack) -> None:
         """Remember the id that an instance gave a task; a result may have come under it already."""

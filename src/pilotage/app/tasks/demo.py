@@ -1,7 +1,8 @@
-"""A real run in half a minute: the service, real instance processes, and a slice of a production trace.
+"""A real run in less than a minute: the service, real instance processes, and a slice of a production trace.
 
-The trace's requests are served with their times compressed, at 80 % of what the instances can do, once under each
-strategy; what is measured is what a client sees.
+The trace's requests are served with their run times compressed, arriving at random (Poisson) at 80 % of what the
+instances can do, once under each strategy; what is measured is what a client sees. A strategy that predicts needs
+something to predict from: other requests of the trace are served before, and not counted.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from pilotage.app.tasks.embedded import Scheduler
@@ -23,13 +25,18 @@ MODEL = "llama"
 SPEEDS = (("fast", 2.0), ("fast", 2.0), ("medium", 1.0), ("slow", 0.5))
 """Platform and speed of each instance."""
 
-MEAN_MS = 60.0
+MEAN_MS = 150.0
 """Mean run time on an instance of speed 1, after compression."""
 
 LOAD = 0.8
 """Share of the instances' capacity that is asked for."""
 
 STRATEGIES = ("least-outstanding", "pilotage")
+
+WARM_UP = 80
+"""Requests that are served first, and not counted."""
+
+_SEED = 3
 
 
 class Request(Struct, frozen=True):
@@ -51,17 +58,25 @@ class Outcome(Struct, frozen=True):
     p99_ms: float
 
 
-def slice_of_trace(tasks: int) -> list[Request]:
-    """The first requests of Azure's conversation trace, compressed in time; run times from their tokens."""
+def slice_of_trace(tasks: int) -> tuple[list[Request], list[Request]]:
+    """`WARM_UP` requests of Azure's conversation trace, and those that follow; compressed run times from their tokens.
+
+    Both arrive at random from 0 s on, at the same rate.
+    """
     trace = load_requests(CONVERSATION)
-    inputs, outputs = trace.input_tokens[:tasks], trace.output_tokens[:tasks]
+    count = WARM_UP + tasks
+    inputs, outputs = trace.input_tokens[:count], trace.output_tokens[:count]
     seconds = 0.05 + 0.00018 * inputs + 0.045 * outputs
     run_ms = seconds / seconds.mean() * MEAN_MS
     rate = LOAD * sum(speed for _, speed in SPEEDS) / (MEAN_MS / 1000)
-    arrivals = trace.arrival_s[:tasks]
-    at = arrivals / arrivals[-1] * (tasks / rate)
-    rows = zip(at.tolist(), run_ms.tolist(), inputs.tolist(), strict=True)
-    return [Request(when, run, int(tokens)) for when, run, tokens in rows]
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    gaps = rng.exponential(1 / rate, count)
+    parts = []
+    for part in (slice(0, WARM_UP), slice(WARM_UP, count)):
+        at = gaps[part].cumsum()
+        rows = zip(at.tolist(), run_ms[part].tolist(), inputs[part].tolist(), strict=True)
+        parts.append([Request(when, run, int(tokens)) for when, run, tokens in rows])
+    return parts[0], parts[1]
 
 
 @contextlib.contextmanager
