@@ -214,7 +214,7 @@ class LateBinding:
             self._means_s(waiting, queue.pool),
             now,
             self._weight,
-            lambda: self._view(queue, now, EXACT)[1],
+            lambda: queue.pool.lanes(self._forecaster.factors, now)[1],
             lambda: self._view(queue, now, len(queue.keys) - 1)[3],
         )
         if start is None:
@@ -252,7 +252,7 @@ class LateBinding:
         run_times = [self._forecaster.forecast(task.model, task.metadata, each) for each in platforms]
         first, second = queue_key(self._order, task)
         ahead = bisect_left(queue.keys, (first, second, next(self._numbers), task.id))
-        rows, lanes, _, run_s = self._view(queue, now, min(ahead, WALKED))
+        rows, lanes, _, run_s = self._view(queue, now, min(ahead, WALKED), whole=True)
         if not lanes:
             return 1.0
         mine = [each.mean_s for each in run_times]
@@ -260,7 +260,7 @@ class LateBinding:
             pour(ahead - WALKED, queue.tail.means_s, lanes, self._weight)
         start = outlook([*run_s, mine], lanes, self._weight)[-1]
         slack_s = task.deadline_s - start.start_s
-        slots = sum(len(lane.slots) for lane in lanes)
+        slots = sum(row.instance.slots for row in rows if row.instance.ready)
         before = (ahead + sum(len(row.tasks) for row in rows)) / slots
         spread_s = run_times[rows[start.row].column].std_s * sqrt(before)
         if spread_s <= 0 or start.start_s <= now:
@@ -274,8 +274,8 @@ class LateBinding:
         picks among the tasks of the short one).
         """
         made = self._plan_window(queue, now, self._window)
-        has_room = queue.pool.has_room(self._forecaster.factors, now)
-        if self._order != "aged" and len(queue.keys) > self._window - len(made) and has_room:
+        left = self._order != "aged" and len(queue.keys) > self._window - len(made)
+        if left and queue.pool.has_room(self._forecaster.factors, now):
             slots = sum(row.instance.slots for row in queue.pool.rows.values())
             if slots > self._window:
                 made += self._plan_window(queue, now, slots)
@@ -308,11 +308,14 @@ class LateBinding:
         return made
 
     def _view(
-        self, queue: _Queue, now: float, length: int
+        self, queue: _Queue, now: float, length: int, *, whole: bool = False
     ) -> tuple[list[Row], list[Lane], list[_Waiting], list[list[float]]]:
-        """Return rows, lanes (fastest first), the first ``length`` waiting tasks, and their predicted run times."""
-        rows, lanes = queue.pool.lanes(self._forecaster.factors, now)
+        """Return rows, lanes (fastest first), the first ``length`` waiting tasks, and their predicted run times.
+
+        The lanes have the slots that those tasks can reach, or (``whole``) all.
+        """
         window = [self._waiting[key[3]] for key in queue.keys[:length]]
+        rows, lanes = queue.pool.lanes(self._forecaster.factors, now, None if whole else len(window))
         run_s = [self._means_s(each, queue.pool) for each in window]
         if run_s:
             lanes.sort(key=lambda lane: lane.factor * sum(times[lane.column] for times in run_s))

@@ -134,8 +134,11 @@ class Pool:
         """Whether any instance may be given a task."""
         return any(row.has_room(factors.get(row.instance.id, 1.0), now) for row in self.rows.values())
 
-    def lanes(self, factors: Mapping[str, float], now: float) -> tuple[list[Row], list[Lane]]:
-        """Return all rows, and the slots of those that may be given tasks as lanes, which refer to rows by position."""
+    def lanes(self, factors: Mapping[str, float], now: float, tasks: int | None = None) -> tuple[list[Row], list[Lane]]:
+        """Return all rows, and the slots of those that may be given tasks as lanes, which refer to rows by position.
+
+        ``tasks``: so many are planned, and what so many do not reach is left out where instances have many slots.
+        """
         rows = list(self.rows.values())
         lanes: dict[tuple[int, float], Lane] = {}
         for at, row in enumerate(rows):
@@ -147,6 +150,8 @@ class Pool:
             if lane is None:
                 lane = lanes[row.column, factor] = Lane(row.column, factor, [])
             busy = len(row.tasks)
-            for moment_s in row.free_s(factor, now):
-                lane.slots.append((moment_s, busy, at))
+            if tasks is not None and instance.slots - busy > tasks:
+                lane.slots.extend([(now, busy, at)] * (tasks + 1))  # one more: a task is weighed against the next slot
+            else:
+                lane.slots.extend([(moment_s, busy, at) for moment_s in row.free_s(factor, now)])
         return rows, list(lanes.values())
