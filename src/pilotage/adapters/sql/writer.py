@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -50,7 +50,8 @@ class Writer:
         self._engine = engine
         self._fence = fence
         self._patience_s = patience_s
-        self._queue: Queue[tuple[Work[Any], Future[Any]] | None] = Queue(limit)
+        self._queue: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
+        self._limit = limit
         self._serial = 0
         self._connection: Connection | None = None
         self._stopping = threading.Event()
@@ -62,10 +63,9 @@ class Writer:
         future: Future[T] = Future()
         if self._stopping.is_set():
             raise StorageDown("the writer is closed")
-        try:
-            self._queue.put_nowait((work, future))
-        except Full:
-            raise StorageFull(f"{self._queue.maxsize} writes wait already") from None
+        if self._queue.qsize() >= self._limit:
+            raise StorageFull(f"{self._limit} writes wait already")
+        self._queue.put((work, future))
         return future
 
     def close(self, timeout_s: float = 30) -> None:

@@ -104,6 +104,7 @@ class TaskQueue:
         self.instances: dict[str, Instance] = {}
         self.on: dict[str, dict[str, LiveTask]] = {}
         """Per instance the tasks that are on it, in the order they were sent."""
+        self._placed = 0
         self._resting: dict[str, float] = {}
         self._alarms: list[tuple[float, int, str]] = []  # (when, attempt or -1 for a deadline, task)
 
@@ -115,7 +116,7 @@ class TaskQueue:
     @property
     def waiting(self) -> int:
         """Tasks that are on no instance."""
-        return len(self.live) - sum(map(len, self.on.values()))
+        return len(self.live) - self._placed
 
     # ------------------------------------------------------------------ tasks
 
@@ -207,7 +208,8 @@ class TaskQueue:
             return []
         steps = self.instance_lost(instance_id, "the instance was removed", now)
         self._strategy.instance_removed(instance_id, now)
-        del self.instances[instance_id], self.on[instance_id]
+        self._placed -= len(self.on.pop(instance_id))
+        del self.instances[instance_id]
         return steps + self._decide(now)
 
     # ------------------------------------------------------------------ the whole
@@ -258,6 +260,7 @@ class TaskQueue:
 
     def _place(self, live: LiveTask, now: float) -> None:
         self.on[live.instance][live.id] = live
+        self._placed += 1
         heappush(self._alarms, (now + self._limits.run_s, live.attempt, live.id))
 
     def _again(self, live: LiveTask, reason: str, now: float) -> list[Step]:
@@ -288,8 +291,7 @@ class TaskQueue:
                 steps.append(Withdraw(live.id, live.instance))
         elif self._resting.pop(live.id, None) is None:
             self._strategy.withdrawn(live.id, now)
-        if live.instance:
-            self.on[live.instance].pop(live.id, None)
+        self._unplace(live)
         self._move(live, status)
         live.error, live.finished_s = error, now
         del self.live[live.id]
@@ -297,9 +299,14 @@ class TaskQueue:
         return steps
 
     def _back(self, live: LiveTask, status: str) -> None:
-        self.on.get(live.instance, {}).pop(live.id, None)
+        self._unplace(live)
         self._move(live, status)
         live.instance, live.scheduled_s, live.started_s = "", None, None
+
+    def _unplace(self, live: LiveTask) -> None:
+        there = self.on.get(live.instance)
+        if there is not None and there.pop(live.id, None) is not None:
+            self._placed -= 1
 
     def _move(self, live: LiveTask, status: str) -> None:
         assert status in TRANSITIONS[live.status], f"{live.id}: {live.status} -> {status}"
@@ -313,6 +320,7 @@ class TaskQueue:
             assert (live.status == QUEUED) == (live.instance == ""), live
             if live.instance:
                 assert self.on[live.instance][task_id] is live
+        assert self._placed == sum(map(len, self.on.values()))
         for instance_id, tasks in self.on.items():
             assert all(live.instance == instance_id and self.live[task_id] is live for task_id, live in tasks.items())
         assert all(self.live[task_id].status == QUEUED for task_id in self._resting)
