@@ -15,15 +15,14 @@ import pytest
 import yaml
 
 from pilotage.adapters.kubernetes.kubeconfig import find_access
-from pilotage.adapters.kubernetes.listing import read_cluster
+from pilotage.adapters.kubernetes.listing import LISTS, read_cluster
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.test_cluster import node
 
 Object = dict[str, Any]
 
-READER = [
-    {"apiGroups": ["", "scheduling.k8s.io"], "resources": ["nodes", "pods", "priorityclasses"], "verbs": ["list"]}
-]
+READABLE = [path.rpartition("/")[2] for _, path, _ in LISTS]
+READER = [{"apiGroups": ["", "apps", "scheduling.k8s.io"], "resources": READABLE, "verbs": ["list"]}]
 RBAC = "/apis/rbac.authorization.k8s.io/v1/"
 
 
@@ -156,7 +155,7 @@ def test_whom_the_server_does_not_know_is_told_so(config: Config, plane: Control
     certificate, key = plane.issue("eve", "strangers")
     config.user = {"client-certificate": str(certificate), "client-key": str(key)}
     told = complaint(config)
-    assert "/api/v1/nodes: 403: these credentials may not list them" in told
+    assert "/api/v1/nodes: 403: these credentials may not list all of" in told
     assert 'User "eve" cannot list resource "nodes"' in told
 
 

@@ -15,6 +15,12 @@ from tests.controlplane.cluster import ControlPlane, any_named
 
 NODES, PODS = 120, 160
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+WEB = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+}
 URGENT = {
     "apiVersion": "scheduling.k8s.io/v1",
     "kind": "PriorityClass",
@@ -36,7 +42,11 @@ def node(i: int) -> dict[str, Any]:
         "kind": "Node",
         "metadata": {
             "name": f"n{i:03}",
-            "labels": {"topology.kubernetes.io/zone": "abc"[i % 3], "disk": "ssd" if i % 4 else "hdd"},
+            "labels": {
+                "kubernetes.io/hostname": f"n{i:03}",
+                "topology.kubernetes.io/zone": "abc"[i % 3],
+                "disk": "ssd" if i % 4 else "hdd",
+            },
         },
         "spec": {"unschedulable": i % 17 == 3},
         "status": {
@@ -70,9 +80,28 @@ def pod(i: int) -> dict[str, Any]:
         term = {"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["b"]}]}
         wanted = [{"weight": 50, "preference": term}]
         spec["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": wanted}}
+    labels = {"app": "web", "tier": "ab"[i % 2]}
+    if i % 9 == 3:
+        chosen = {"matchLabels": {"tier": labels["tier"]}}
+        even = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+        spec["topologySpreadConstraints"] = [{**even, "labelSelector": chosen, "nodeTaintsPolicy": "Honor"}]
+    if i % 14 == 6:
+        labels["alone"] = "yes"
+        apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"alone": "yes"}}}
+        spec["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    if i % 12 == 7:
+        near = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"tier": "b"}}}
+        like = {
+            "podAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 30, "podAffinityTerm": {**near, "namespaceSelector": {}}}
+                ]
+            }
+        }
+        spec.setdefault("affinity", {}).update(like)
     if i % 40 == 9:
         container["resources"] = {"requests": {"cpu": "64"}}
-    meta = {"name": f"p{i:03}", "namespace": "default", "labels": {"app": "web"}}
+    meta = {"name": f"p{i:03}", "namespace": "default", "labels": labels}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
@@ -84,13 +113,15 @@ def condition(each: dict[str, Any]) -> str:
 def test_kube_scheduler_puts_every_pod_where_the_dry_run_says(plane: ControlPlane, tmp_path: Path) -> None:
     client = plane.client
     client.create(CLASSES, URGENT)
+    client.create("/api/v1/namespaces/default/services", WEB)
     client.create_nodes(node(i) for i in range(NODES))
     client.create_pods([pod(i) for i in range(PODS)])
     dump, config = tmp_path / "cluster.json", tmp_path / "config.json"
     pods = client.items("/api/v1/pods")
     for each in pods:
         del each["metadata"]["creationTimestamp"]  # a scheduler that starts takes them in the order of their names
-    dump.write_text(json.dumps({"kind": "List", "items": [*client.items("/api/v1/nodes"), *pods]}))
+    around = [*client.items("/api/v1/namespaces"), *client.items("/api/v1/services")]
+    dump.write_text(json.dumps({"kind": "List", "items": [*around, *client.items("/api/v1/nodes"), *pods]}))
     config.write_text(json.dumps(CONFIG))
     command = [sys.executable, "-m", "pilotage", "kubernetes", "--dry-run", dump, "--config", config, "--json"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

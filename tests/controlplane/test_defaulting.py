@@ -13,7 +13,6 @@ import pytest
 from pilotage.adapters.kubernetes.configuration import read_configuration
 from pilotage.adapters.kubernetes.files import Objects
 from pilotage.adapters.kubernetes.objects import Pod, PriorityClass
-from pilotage.adapters.kubernetes.profile import Profile
 from pilotage.adapters.kubernetes.translate import task_of
 from pilotage.app.dry_run import priorities_of
 from tests.conformance.kubernetes.compare import check
@@ -185,4 +184,3 @@ def test_what_a_runtime_class_adds_is_read_back(plane: ControlPlane) -> None:
     pod["spec"] = {"containers": [{"name": "c", "image": "x"}], "runtimeClassName": "sandbox"}
     read = msgspec.convert(plane.client.call("POST", PODS_PATH, pod), Pod)
     assert task_of(read).spec.demand["cpu"] == 250
-    assert Profile().pod_level

@@ -12,13 +12,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pilotage.adapters.kubernetes.company import selects_namespaces
 from pilotage.adapters.kubernetes.configuration import Configuration
 from pilotage.adapters.kubernetes.files import Objects
 from pilotage.adapters.kubernetes.judgement import Judgement, judge
 from pilotage.adapters.kubernetes.messages import fit_error, gated
 from pilotage.adapters.kubernetes.objects import Pod
 from pilotage.adapters.kubernetes.profile import DEFAULT_SCHEDULER, Profile, policy_of
-from pilotage.adapters.kubernetes.translate import OVER, SYSTEM_PRIORITIES, node_of, placed_task_of, task_of
+from pilotage.adapters.kubernetes.translate import OVER, SYSTEM_PRIORITIES, Reading, node_of, placed_task_of, task_of
 from pilotage.engine.engine import Engine
 from pilotage.kernel.policy import Policy
 from pilotage.model.effects import Bind, Reject
@@ -75,7 +76,8 @@ def dry_run(
     """
     profiles = {profile.name: profile for profile in configuration.profiles}
     engines = {name: Engine(policy or policy_of(profile), retry=False) for name, profile in profiles.items()}
-    run = _Run(profiles, engines, priorities_of(objects), explain)
+    readings = {name: profile.reading(objects.surroundings) for name, profile in profiles.items()}
+    run = _Run(profiles, readings, engines, priorities_of(objects), explain)
     run.tell_nodes(objects)
     running = run.tell_running(objects)
     waiting = run.translate(objects)
@@ -94,9 +96,15 @@ def dry_run(
 
 class _Run:
     def __init__(
-        self, profiles: dict[str, Profile], engines: dict[str, Engine], priorities: dict[str, int], explain: str | None
+        self,
+        profiles: dict[str, Profile],
+        readings: dict[str, Reading],
+        engines: dict[str, Engine],
+        priorities: dict[str, int],
+        explain: str | None,
     ) -> None:
         self.profiles = profiles
+        self.readings = readings
         self.engines = engines
         self.priorities = priorities
         self.explain = explain
@@ -125,7 +133,7 @@ class _Run:
                 continue
             try:
                 for name, engine in self.engines.items():
-                    task = placed_task_of(pod, pod_level=self.profiles[name].pod_level)
+                    task = placed_task_of(pod, self.readings[name])
                     engine.apply(TaskPlaced(task, pod.spec.node_name))
             except InvalidInput as error:
                 raise InvalidInput(f"pod {pod.key}: {error.field}", error.reason) from error
@@ -151,9 +159,7 @@ class _Run:
                 self.outcomes.append(Outcome(pod=pod.key, verdict="not weighed", message=text))
                 continue
             try:
-                task = task_of(
-                    pod, priority=self._priority(pod), ignored=profile.fit.ignored, pod_level=profile.pod_level
-                )
+                task = task_of(pod, self.readings[scheduler], priority=self._priority(pod))
             except InvalidInput as error:
                 self.outcomes.append(Outcome(pod=pod.key, verdict="invalid", message=str(error)))
                 continue
@@ -195,11 +201,7 @@ class _Run:
 def features_beyond(pod: Pod) -> list[str]:
     """Return what a pod asks for that no plugin here weighs yet."""
     spec = pod.spec
-    affinity = spec.affinity
     found = {
-        "topologySpreadConstraints": bool(spec.topology_spread_constraints),
-        "podAffinity": bool(affinity and affinity.pod_affinity),
-        "podAntiAffinity": bool(affinity and affinity.pod_anti_affinity),
         "persistent volume claims": any("persistentVolumeClaim" in v or "ephemeral" in v for v in spec.volumes or ()),
         "resource claims": bool(spec.resource_claims),
     }
@@ -218,14 +220,17 @@ def priorities_of(objects: Objects) -> dict[str, int]:
 
 def _notes(objects: Objects, configuration: Configuration) -> list[str]:
     notes = []
-    company = [p for p in objects.pods if p.spec.node_name and p.spec.affinity is not None]
-    repelling = sum(bool(p.spec.affinity and p.spec.affinity.pod_anti_affinity) for p in company)
-    if repelling:
-        notes.append(f"{repelling} pods on nodes keep others away (podAntiAffinity): that is not weighed yet")
+    around = objects.surroundings
+    lost = sum(around.lacks_controller_of(pod) for pod in objects.pods if not pod.spec.node_name)
+    if lost:
+        notes.append(
+            f"the controllers of {lost} waiting pods are not among the objects: these pods are not spread by default "
+            "(kubectl get replicasets,statefulsets,services -A)"
+        )
+    if not around.namespaces and any(selects_namespaces(pod) for pod in objects.pods):
+        notes.append("no namespaces are among the objects: to namespaceSelector none of them has labels")
     if configuration.extenders:
         notes.append(f"extenders are not called in a dry run: {', '.join(configuration.extenders)}")
-    if objects.others.get("Service") or objects.others.get("ReplicaSet"):
-        notes.append("the default spread of a service's pods over zones and hosts is not weighed yet")
     return notes
 
 

@@ -16,7 +16,7 @@ EPILOG = """
 [cyan]pilotage kubernetes --dry-run --context staging[/]
 Where would every waiting pod of this cluster go, and why does one find no node?
 
-[cyan]kubectl get nodes,pods,priorityclasses -A -o json > cluster.json[/]
+[cyan]kubectl get -A -o json nodes,pods,priorityclasses,namespaces,services,replicasets,statefulsets > cluster.json[/]
 [cyan]pilotage kubernetes --dry-run cluster.json[/]
 The same of a dump, today or next year.
 
@@ -65,8 +65,8 @@ def kubernetes(
 ) -> None:
     """Say where the waiting pods of a cluster would go, decided as kube-scheduler decides.
 
-    The same engine and the same arithmetic as in production. Without files, nodes, pods and priority classes are listed
-    from the cluster of your kubeconfig; nothing is changed in it. Pods are taken by priority, then age.
+    The same engine and the same arithmetic as in production. Without files, they are listed from the
+    cluster of your kubeconfig; nothing is changed in it. Pods are taken by priority, then age.
     """
     import msgspec
 

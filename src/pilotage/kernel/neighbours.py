@@ -36,7 +36,7 @@ class Face:
         self.namespace = namespace
         self.wants = wants
         self.rows: dict[int, int] = {}
-        self.counted_by: dict[int, bool] = {}
+        self.counted_by: dict[int, int] = {}
 
 
 class Meant(Struct, frozen=True, cache_hash=True):
@@ -44,9 +44,9 @@ class Meant(Struct, frozen=True, cache_hash=True):
 
     selectors: tuple[Selector, ...]
 
-    def includes(self, face: Face) -> bool:
-        """Return whether tasks with ``face`` are meant."""
-        return all(selector.matches(face.labels, face.namespace) for selector in self.selectors)
+    def times(self, face: Face) -> int:
+        """Return how often each task with ``face`` counts: once if it is meant."""
+        return int(all(selector.matches(face.labels, face.namespace) for selector in self.selectors))
 
 
 class Wanting(Struct, frozen=True, cache_hash=True):
@@ -55,9 +55,9 @@ class Wanting(Struct, frozen=True, cache_hash=True):
     field: Field
     item: Company | PreferredCompany
 
-    def includes(self, face: Face) -> bool:
-        """Return whether tasks with ``face`` are meant."""
-        return self.item in face.wants.get(self.field, ())
+    def times(self, face: Face) -> int:
+        """Return how often each task with ``face`` counts: as often as it names the item."""
+        return face.wants.get(self.field, ()).count(self.item)
 
     @property
     def company(self) -> Company:
@@ -87,11 +87,11 @@ class Count:
         self.values: IntArray = np.zeros(0, np.int64)
         self.position = -1
 
-    def includes(self, face: Face) -> bool:
-        """Return whether tasks with ``face`` are counted; found out once per face."""
+    def times(self, face: Face) -> int:
+        """Return how often each task with ``face`` counts; found out once per face."""
         known = face.counted_by.get(self.number)
         if known is None:
-            known = face.counted_by[self.number] = self.who.includes(face)
+            known = face.counted_by[self.number] = self.who.times(face)
         return known
 
 
@@ -224,13 +224,13 @@ class Neighbours:
         if count.position < self.base:
             count.values[:] = 0
             for face in self._candidates(count.who):
-                if count.includes(face):
+                if times := count.times(face):
                     for row, tasks in face.rows.items():
-                        count.values[row] += tasks
+                        count.values[row] += times * tasks
         else:
             for row, changed, sign in self.log[count.position - self.base :]:
-                if changed is not None and count.includes(changed):
-                    count.values[row] += sign
+                if changed is not None and (times := count.times(changed)):
+                    count.values[row] += sign * times
         count.position = end
 
     def wanting(self, field: Field, labels: Mapping[str, str], namespace: str) -> list[Wanting]:

@@ -118,7 +118,7 @@ def welcome_company(required_weight: int = 1, ignore_others: bool = False) -> Sc
     """Prefer domains by the tasks there that the task likes, or that like it.
 
     ``required_weight`` (0 to 100) is what a task there counts whose required company the new one is;
-    ``ignore_others`` leaves out what other tasks merely prefer.
+    ``ignore_others``: a task that prefers nothing itself is not scored, whatever others like.
     """
     checked_amount("welcome_company.required_weight", required_weight, at_most=100)
     return WelcomeCompany(required_weight, ignore_others)

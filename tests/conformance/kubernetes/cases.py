@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from tests.conformance.kubernetes import company_cases as company
+
 Object = dict[str, Any]
 
 ZONE = "topology.kubernetes.io/zone"
@@ -124,12 +126,16 @@ class Cases:
             body["priority"] = r.choice((-5, 0, 1, 1000))
         if self.some(0.3, "name") and "nodeName" not in body:
             body["nodeName"] = f"n{r.randint(0, 12)}"
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name or f"p{self.made}", "namespace": r.choice(("default", "team-a"))},
-            "spec": body,
-        }
+        if self.some(0.6, "spread"):
+            body["topologySpreadConstraints"] = company.spread(r)
+        if self.some(0.7, "company"):
+            body.setdefault("affinity", {}).update(company.company(r, 0.3 if self.focus == "company" else 0.1))
+        meta: Object = {"name": name or f"p{self.made}", "namespace": r.choice(("default", "team-a"))}
+        if self.some(0.9, "spread", "company"):
+            meta["labels"] = company.labels(r)
+        if self.some(0.3, "spread"):
+            meta["ownerReferences"] = company.owner(r)
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
 
     def container(self, j: int, *, init: bool = False) -> Object:
         r = self.random
@@ -231,7 +237,8 @@ class Cases:
 
     def cluster(self, nodes: int) -> list[Object]:
         """Nodes, some labels and taints the same, and pods on some of them."""
-        made: list[Object] = [self.node(i) for i in range(nodes)]
+        made: list[Object] = company.surroundings(self.random)
+        made += [self.node(i) for i in range(nodes)]
         for i in range(nodes):
             count = self.random.choice((0, 0, 1, 2, 3))
             made += [self.resized(self.pod(f"on-{i}-{k}", nodeName=f"n{i}")) for k in range(count)]
@@ -240,6 +247,8 @@ class Cases:
     def resized(self, pod: Object) -> Object:
         """A pod on a node; at times its containers were given something else than they ask for."""
         pod["status"] = {"phase": self.pick("Running", "Running", "Pending", "Succeeded")}
+        if self.some(0.1, "spread", "company"):
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         if not self.some(0.3, "fit"):
             return pod
         statuses = []

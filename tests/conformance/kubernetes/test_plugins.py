@@ -39,6 +39,13 @@ ENFORCED = {
     "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [TERM, {}]},
     "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 20, "preference": TERM}],
 }
+DEFAULT_SPREAD: dict[str, Any] = {
+    "defaultingType": "List",
+    "defaultConstraints": [
+        {"maxSkew": 1, "topologyKey": "disk", "whenUnsatisfiable": "ScheduleAnyway"},
+        {"maxSkew": 2, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"},
+    ],
+}
 SEVERAL = (("cpu", 3), ("memory", 1), (GPU, 5), ("ephemeral-storage", 2))
 
 FOCUS: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -77,6 +84,15 @@ FOCUS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [arguments("NodeResourcesBalancedAllocation", resources=BALANCED)],
     ),
     "ImageLocality": ("images", []),
+    "PodTopologySpread": ("spread", []),
+    "PodTopologySpread, by default": (
+        "spread",
+        [arguments("PodTopologySpread", **DEFAULT_SPREAD)],
+    ),
+    "InterPodAffinity": ("company", []),
+    "InterPodAffinity, weighing": ("company", [arguments("InterPodAffinity", hardPodAffinityWeight=40)]),
+    "InterPodAffinity, hard ones not": ("company", [arguments("InterPodAffinity", hardPodAffinityWeight=0)]),
+    "InterPodAffinity, ignoring": ("company", [arguments("InterPodAffinity", ignorePreferredTermsOfExistingPods=True)]),
     "all together": ("mixed", []),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pilotage.adapters.kubernetes.files import KIN, Objects, add_object
 from pilotage.adapters.kubernetes.judgement import Judgement, judge
 from pilotage.adapters.kubernetes.objects import Node, Pod
 from pilotage.adapters.kubernetes.profile import Profile, policy_of
@@ -25,6 +26,11 @@ class Twin:
 
     def __init__(self, objects: Sequence[Object], profile: Profile) -> None:
         self.profile = profile
+        found = Objects()
+        for each in objects:
+            if each["kind"] in KIN:
+                add_object("objects", each, found)
+        self.reading = profile.reading(found.surroundings)
         self.engine = Engine(policy_of(profile), retry=False)
         for each in objects:
             self.add(each)
@@ -33,12 +39,14 @@ class Twin:
         if each["kind"] == "Node":
             self.engine.apply(NodeAdded(node_of_wire(each)))
             return
+        if each["kind"] != "Pod":
+            return
         pod = msgspec.convert(each, Pod)
         if pod.spec.node_name and (pod.status is None or pod.status.phase not in OVER):
-            self.engine.apply(TaskPlaced(placed_task_of(pod), pod.spec.node_name))
+            self.engine.apply(TaskPlaced(placed_task_of(pod, self.reading), pod.spec.node_name))
 
     def task(self, pod: Object) -> Task:
-        return task_of(msgspec.convert(pod, Pod), ignored=self.profile.fit.ignored)
+        return task_of(msgspec.convert(pod, Pod), self.reading)
 
     def order(self) -> list[str]:
         return [self.engine.state.columns.names[row] for row in self.engine.state.rotation.order]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pilotage.adapters.kubernetes.objects import NodeAffinity
+from pilotage.adapters.kubernetes.objects import NodeAffinity, SpreadConstraint
 from pilotage.adapters.kubernetes.profile import FitArgs
 from pilotage.adapters.kubernetes.reading import Part
 from pilotage.adapters.kubernetes.selectors import field_fault, label_fault
@@ -15,6 +15,8 @@ from pilotage.kernel.weights import Pairs
 
 STRATEGIES = ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio")
 _LABEL = re.compile(r"(?:[a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+
+_POLICIES = ("nodeAffinityPolicy", "nodeTaintsPolicy")
 
 Found = dict[str, Any]
 """Fields of a `Profile` that arguments set."""
@@ -117,19 +119,21 @@ def _preemption(args: Part) -> Found:
 
 
 def _inter_pod_affinity(args: Part) -> Found:
-    args.whole("hardPodAffinityWeight", 1, 0, 100)
-    args.flag("ignorePreferredTermsOfExistingPods", False)
-    return {}
+    weight = args.whole("hardPodAffinityWeight", 1, 0, 100)
+    ignore = args.flag("ignorePreferredTermsOfExistingPods", False)
+    return {"hard_weight": weight, "ignore_preferred": ignore}
 
 
 def _spread(args: Part) -> Found:
+    """Which constraints pods have that name none; whom they count follows from services and controllers."""
     kind = args.text("defaultingType", "System", choices=("System", "List"))
     constraints = args.parts("defaultConstraints")
     if kind == "System" and constraints:
         args.fault("defaultingType", "must be List where defaultConstraints are given")
     seen = set()
+    found = []
     for each in constraints:
-        each.whole("maxSkew", 1, at_least=1)
+        skew = each.whole("maxSkew", 1, at_least=1)
         key, when = each.text("topologyKey"), each.text("whenUnsatisfiable", "", ("DoNotSchedule", "ScheduleAnyway"))
         if not _LABEL.fullmatch(key):
             each.fault("topologyKey", f"must be the key of a label, got {key!r:.60}")
@@ -140,10 +144,21 @@ def _spread(args: Part) -> Found:
         if (key, when) in seen:
             each.fault("topologyKey", f"{key!r} with {when} is there twice")
         seen.add((key, when))
-        for name in ("minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy", "matchLabelKeys"):
-            each.take(name)
+        domains = each.whole("minDomains", 1, at_least=1)
+        affinity, taints = (each.text(name, "", ("Honor", "Ignore")) for name in _POLICIES)
+        each.take("matchLabelKeys")  # what is deduced takes the place of what they would add to
         each.done()
-    return {}
+        found.append(
+            SpreadConstraint(
+                max_skew=skew,
+                topology_key=key,
+                when_unsatisfiable=when,
+                min_domains=domains,
+                node_affinity_policy=affinity or None,
+                node_taints_policy=taints or None,
+            )
+        )
+    return {"default_spread": tuple(found)} if kind == "List" else {}
 
 
 def _volume_binding(args: Part) -> Found:

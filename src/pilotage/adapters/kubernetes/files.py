@@ -10,15 +10,36 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
-from pilotage.adapters.kubernetes.objects import Node, Pod, PriorityClass
+from pilotage.adapters.kubernetes.objects import (
+    Namespace,
+    Node,
+    Pod,
+    PriorityClass,
+    ReplicationController,
+    Service,
+    Workload,
+)
+from pilotage.adapters.kubernetes.surroundings import Surroundings
 from pilotage.model.errors import InvalidInput
 
 LARGEST = 2 * 2**30
 """Bytes of one file: more is no dump of a cluster."""
 
 
+KIN: dict[str, type[Any]] = {
+    "Namespace": Namespace,
+    "Service": Service,
+    "ReplicationController": ReplicationController,
+    "ReplicaSet": Workload,
+    "StatefulSet": Workload,
+}
+"""Kinds that tell which pods belong together."""
+
+
 class Objects(Struct):
-    """What the files hold: nodes, pods and priority classes; ``others`` counts objects by kind that are passed over.
+    """What the files hold: nodes, pods and priority classes, and what else tells which pods belong together.
+
+    ``others`` counts objects by kind that are passed over.
 
     ``broken``: pods that can not be read, with the reason.
     """
@@ -26,6 +47,7 @@ class Objects(Struct):
     nodes: list[Node] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     classes: list[PriorityClass] = field(default_factory=list)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     broken: list[tuple[str, str]] = field(default_factory=list)
     others: dict[str, int] = field(default_factory=dict)
 
@@ -80,6 +102,8 @@ def add_object(where: str, each: dict[str, Any], found: Objects) -> None:
         found.nodes.append(_convert(where, each, Node))
     elif kind == "PriorityClass":
         found.classes.append(_convert(where, each, PriorityClass))
+    elif kind in KIN:
+        found.surroundings.add(_convert(where, each, KIN[kind]), kind)
     else:
         found.others[str(kind)] = found.others.get(str(kind), 0) + 1
 

@@ -64,7 +64,7 @@ def judge(policy: Policy, columns: Columns, task: Task, rows: Sequence[int], *, 
             refusal = Refusal(
                 plugin_of(plugin.name),
                 tuple(sorted(map(reason_of, why))),
-                is_final(plugin, fragment, columns, row, sized=sized),
+                is_final(plugin, fragment, columns, row, why, sized=sized),
             )
             alone.setdefault(plugin.name, {})[name] = refusal
             refused.setdefault(name, refusal)
@@ -84,7 +84,8 @@ def _scores(policy: Policy, columns: Columns, task: Task, feasible: IntArray) ->
         raw = scorer.score(fragment, Nodes(columns, feasible))
         scaled = raw
         if scorer.normaliser is not None:
-            scaled = scorer.normaliser.apply(raw, raw.min().item(), raw.max().item())
+            everyone = np.ones(len(raw), np.bool_)
+            scaled = scorer.normaliser.apply(raw, *scorer.normaliser.bounds(raw, everyone, len(raw)))
         given = dict(zip(names, raw.tolist(), strict=True))
         found.append(Scores(plugin_of(scorer.name), weight, given, dict(zip(names, scaled.tolist(), strict=True))))
     return tuple(found)

@@ -15,6 +15,11 @@ LISTS = (
     ("Node", "/api/v1/nodes", ""),
     ("Pod", "/api/v1/pods", "status.phase!=Succeeded,status.phase!=Failed"),
     ("PriorityClass", "/apis/scheduling.k8s.io/v1/priorityclasses", ""),
+    ("Namespace", "/api/v1/namespaces", ""),
+    ("Service", "/api/v1/services", ""),
+    ("ReplicationController", "/api/v1/replicationcontrollers", ""),
+    ("ReplicaSet", "/apis/apps/v1/replicasets", ""),
+    ("StatefulSet", "/apis/apps/v1/statefulsets", ""),
 )
 """Kind, path and field selector: what is over is left out."""
 
@@ -23,7 +28,7 @@ PAGE = 500
 
 _WORDS = {
     401: "the server does not know these credentials",
-    403: "these credentials may not list them (get, list on nodes, pods, priorityclasses will do)",
+    403: f"these credentials may not list all of {', '.join(path.rpartition('/')[2] for _, path, _ in LISTS)}",
 }
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.plugin import Filter
+from pilotage.kernel.plugins.ports import Ports
+from pilotage.kernel.plugins.spread import SpreadWithin
+from pilotage.kernel.plugins.task_company import RequiredCompany
 
 PLUGINS = {
     "cordon": "NodeUnschedulable",
@@ -21,6 +24,10 @@ PLUGINS = {
     "shape": "NodeResourcesFit",
     "balanced": "NodeResourcesBalancedAllocation",
     "image-locality": "ImageLocality",
+    "spread": "PodTopologySpread",
+    "even-spread": "PodTopologySpread",
+    "company": "InterPodAffinity",
+    "welcome-company": "InterPodAffinity",
 }
 """Plugins there by the names of filters and scorers here."""
 
@@ -46,12 +53,18 @@ def plugin_of(name: str) -> str:
     return PLUGINS.get(name, name)
 
 
-def is_final(plugin: Filter, fragment: Hashable, columns: Columns, row: int, *, sized: bool = True) -> bool:
+_CURABLE = (SpreadWithin.reason, RequiredCompany.crowded, RequiredCompany.unwelcome, Ports.reason)
+"""Reasons that may be gone when pods are."""
+
+
+def is_final(
+    plugin: Filter, fragment: Hashable, columns: Columns, row: int, why: Iterable[str], *, sized: bool = True
+) -> bool:
     """Whether a node that refuses would still refuse if all its pods were gone (UnschedulableAndUnresolvable).
 
     ``sized``: a node that is too small even when empty is such a one (from release 1.34 on).
     """
-    if plugin.name == "ports":
+    if any(reason in _CURABLE for reason in why):
         return False
     if plugin.name == "capacity":
         if not sized:

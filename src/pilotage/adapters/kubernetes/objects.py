@@ -20,6 +20,7 @@ class Wire(Struct, rename="camel", kw_only=True):
 class Owner(Wire):
     """Who made the object."""
 
+    api_version: str = ""
     kind: str = ""
     name: str = ""
     controller: bool | None = None
@@ -136,12 +137,57 @@ class NodeAffinity(Wire):
     preferred_during_scheduling_ignored_during_execution: list[PreferredTerm] | None = None
 
 
+class LabelSelector(Wire):
+    """Conditions on the labels of an object; none at all select everything."""
+
+    match_labels: Labels | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+class PodAffinityTerm(Wire):
+    """Pods, by labels and namespaces, and the label whose values are the domains."""
+
+    label_selector: LabelSelector | None = None
+    topology_key: str = ""
+    namespaces: list[str] | None = None
+    namespace_selector: LabelSelector | None = None
+    match_label_keys: list[str] | None = None
+    mismatch_label_keys: list[str] | None = None
+
+
+class WeightedTerm(Wire):
+    """A term that had better hold."""
+
+    weight: int = 0
+    pod_affinity_term: PodAffinityTerm = field(default_factory=PodAffinityTerm)
+
+
+class PodAffinity(Wire):
+    """Required and preferred company, or its contrary."""
+
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = None
+    preferred_during_scheduling_ignored_during_execution: list[WeightedTerm] | None = None
+
+
 class Affinity(Wire):
-    """Where a pod wants to be; affinity to pods is read by others."""
+    """Where a pod wants to be, and beside whom."""
 
     node_affinity: NodeAffinity | None = None
-    pod_affinity: dict[str, Any] | None = None
-    pod_anti_affinity: dict[str, Any] | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class SpreadConstraint(Wire):
+    """How evenly pods are to be spread over the values of a label."""
+
+    max_skew: int = 1
+    topology_key: str = ""
+    when_unsatisfiable: str = ""
+    label_selector: LabelSelector | None = None
+    match_label_keys: list[str] | None = None
+    min_domains: int | None = None
+    node_affinity_policy: str | None = None
+    node_taints_policy: str | None = None
 
 
 class Toleration(Wire):
@@ -175,7 +221,7 @@ class PodSpec(Wire):
     priority_class_name: str | None = ""
     scheduling_gates: list[Gate] | None = None
     host_network: bool | None = False
-    topology_spread_constraints: list[dict[str, Any]] | None = None
+    topology_spread_constraints: list[SpreadConstraint] | None = None
     volumes: list[dict[str, Any]] | None = None
     resource_claims: list[dict[str, Any]] | None = None
 
@@ -216,6 +262,45 @@ class Pod(Wire):
     def key(self) -> str:
         """namespace/name; a pod without a namespace is in ``default``."""
         return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
+
+
+class Namespace(Wire):
+    """A namespace."""
+
+    metadata: Meta
+
+
+class MapSelector(Wire):
+    """Labels that pods must have."""
+
+    selector: Labels | None = None
+
+
+class Service(Wire):
+    """A service, by the pods it selects."""
+
+    metadata: Meta
+    spec: MapSelector | None = None
+
+
+class ReplicationController(Wire):
+    """A replication controller, by the pods it selects."""
+
+    metadata: Meta
+    spec: MapSelector | None = None
+
+
+class WorkloadSpec(Wire):
+    """What is wanted of a workload."""
+
+    selector: LabelSelector | None = None
+
+
+class Workload(Wire):
+    """A replica set or stateful set, by the pods it selects."""
+
+    metadata: Meta
+    spec: WorkloadSpec | None = None
 
 
 class PriorityClass(Wire):

@@ -6,8 +6,10 @@ from typing import Literal
 from msgspec import Struct
 
 from pilotage.adapters.kubernetes.objects import NodeAffinity as WireNodeAffinity
+from pilotage.adapters.kubernetes.objects import SpreadConstraint
 from pilotage.adapters.kubernetes.selectors import preferences, required_terms
-from pilotage.adapters.kubernetes.translate import Ignored
+from pilotage.adapters.kubernetes.surroundings import Surroundings
+from pilotage.adapters.kubernetes.translate import Ignored, Reading
 from pilotage.kernel import filters as known
 from pilotage.kernel import scorers
 from pilotage.kernel.plugin import Filter, Scorer
@@ -97,7 +99,8 @@ class FitArgs(Struct, frozen=True, kw_only=True):
 class Profile(Struct, frozen=True, kw_only=True):
     """What one scheduler of a configuration does: plugins in order by extension point, and their arguments.
 
-    ``percentage``: of nodes to score, 0 for as many as their number makes sensible.
+    ``percentage``: of nodes to score, 0 for as many as their number makes sensible. ``default_spread``: of pods that
+    say nothing themselves; None: the system's. ``hard_weight``, ``ignore_preferred``: arguments of InterPodAffinity.
     """
 
     name: str = DEFAULT_SCHEDULER
@@ -109,12 +112,19 @@ class Profile(Struct, frozen=True, kw_only=True):
     fit: FitArgs = FitArgs()
     balanced: tuple[str, ...] = ("cpu", "memory")
     added_affinity: WireNodeAffinity | None = None
+    default_spread: tuple[SpreadConstraint, ...] | None = None
+    hard_weight: int = 1
+    ignore_preferred: bool = False
     release: Release = "1.35"
 
-    @property
-    def pod_level(self) -> bool:
-        """Whether what a pod asks for as a whole counts."""
-        return self.release != "1.33"
+    def reading(self, surroundings: Surroundings) -> Reading:
+        """Return how this profile reads pods."""
+        return Reading(
+            ignored=self.fit.ignored,
+            pod_level=self.release != "1.33",
+            default_spread=self.default_spread,
+            surroundings=surroundings,
+        )
 
 
 def policy_of(profile: Profile) -> Policy:
@@ -145,6 +155,10 @@ def _filters(profile: Profile, name: str) -> list[Filter]:
             return [known.ports]
         case "NodeResourcesFit":
             return [known.capacity]
+        case "PodTopologySpread":
+            return [known.spread]
+        case "InterPodAffinity":
+            return [known.company]
         case _:
             return []
 
@@ -161,6 +175,10 @@ def _scorers(profile: Profile, name: str) -> list[Scorer]:
             return [Balanced(profile.balanced, change=profile.release == "1.36")]
         case "ImageLocality":
             return [scorers.image_locality()]
+        case "PodTopologySpread":
+            return [scorers.even_spread()]
+        case "InterPodAffinity":
+            return [scorers.welcome_company(profile.hard_weight, profile.ignore_preferred)]
         case _:
             return []
 

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from msgspec import Struct, field
+
+from pilotage.adapters.kubernetes.company import TERMINATING, spread_of, wants_of
 from pilotage.adapters.kubernetes.objects import Node as WireNode
-from pilotage.adapters.kubernetes.objects import Pod
+from pilotage.adapters.kubernetes.objects import Pod, SpreadConstraint
 from pilotage.adapters.kubernetes.quantity import nanos, units
 from pilotage.adapters.kubernetes.requests import (
     IF_MISSING,
@@ -14,6 +17,7 @@ from pilotage.adapters.kubernetes.requests import (
     pod_requests,
 )
 from pilotage.adapters.kubernetes.selectors import preferences, required_terms
+from pilotage.adapters.kubernetes.surroundings import Surroundings
 from pilotage.kernel.weights import NOMINAL
 from pilotage.model.errors import InvalidInput
 from pilotage.model.node import Node, Taint, TaintEffect
@@ -57,20 +61,6 @@ def node_of(wire: WireNode) -> Node:
     )
 
 
-def task_of(pod: Pod, *, priority: int | None = None, ignored: "Ignored | None" = None, pod_level: bool = True) -> Task:
-    """Translate a pod that waits for a place, or was just given one; raises `InvalidInput`.
-
-    ``priority``: for a pod that only names its class. ``ignored``: resources that its profile leaves to others.
-    ``pod_level``: whether what the pod asks for as a whole counts (before release 1.34 it does not).
-    """
-    return _task(pod, priority, ignored or Ignored(), given=False, pod_level=pod_level)
-
-
-def placed_task_of(pod: Pod, *, pod_level: bool = True) -> Task:
-    """Translate a pod on a node: what its containers were given counts if it is more than they ask for."""
-    return _task(pod, None, Ignored(), given=True, pod_level=pod_level)
-
-
 class Ignored:
     """Extended resources that a profile does not look at: by name, or by what stands before the slash."""
 
@@ -82,8 +72,39 @@ class Ignored:
         return is_extended(name) and (name in self.names or name.split("/", maxsplit=1)[0] in self.groups)
 
 
-def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool, pod_level: bool) -> Task:
-    spec, meta = pod.spec, pod.metadata
+class Reading(Struct, frozen=True, kw_only=True):
+    """How a profile reads pods, and what is around them.
+
+    ``ignored``: resources that it leaves to others. ``pod_level``: whether what a pod asks for as a whole counts
+    (before release 1.34 it does not). ``default_spread``: of pods that say nothing themselves (None: the system's).
+    """
+
+    ignored: Ignored = Ignored()
+    pod_level: bool = True
+    default_spread: tuple[SpreadConstraint, ...] | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
+
+
+PLAIN = Reading()
+
+
+def task_of(pod: Pod, reading: Reading = PLAIN, *, priority: int | None = None) -> Task:
+    """Translate a pod that waits for a place, or was just given one; raises `InvalidInput`.
+
+    ``priority``: for a pod that only names its class.
+    """
+    return _task(pod, reading, priority, given=False)
+
+
+def placed_task_of(pod: Pod, reading: Reading = PLAIN) -> Task:
+    """Translate a pod on a node: what its containers were given counts if it is more than they ask for."""
+    return _task(pod, reading, None, given=True)
+
+
+def _task(pod: Pod, reading: Reading, priority: int | None, *, given: bool) -> Task:
+    spec, meta, pod_level = pod.spec, pod.metadata, reading.pod_level
+    wants = wants_of(pod, reading.surroundings, placed=given)
+    labels = meta.labels or {}
     affinity = spec.affinity.node_affinity if spec.affinity else None
     demand = amounts(pod_requests(pod, given=given, pod_level=pod_level))
     nominal = amounts(nominal_requests(pod, given=given, pod_level=pod_level))
@@ -95,7 +116,7 @@ def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool, pod_
             was = nominal.get(name, 0) if name in NOMINAL else demand.get(name, 0)
             if alone.get(name, 0) != was:
                 scored[NOMINAL.get(name, name)] = alone.get(name, 0)
-    uncapped = [*NOMINAL.values(), *(name for name in demand if name in ignored)]
+    uncapped = [*NOMINAL.values(), *(name for name in demand if name in reading.ignored and not given)]
     return Task(
         id=pod.key,
         spec=TaskSpec(
@@ -106,13 +127,18 @@ def _task(pod: Pod, priority: int | None, ignored: Ignored, *, given: bool, pod_
             preferences=preferences("spec.affinity.nodeAffinity", affinity),
             tolerations=_tolerations(pod),
             ports=host_ports(pod),
+            spread=() if given else spread_of(pod, reading.default_spread, reading.surroundings),
+            company=wants.company,
+            no_company=wants.no_company,
+            preferred_company=wants.preferred_company,
             uncapped=tuple(uncapped),
             scored=scored,
             images=_images(pod),
         ),
         priority=spec.priority if spec.priority is not None else priority or 0,
         arrival_s=queued_s(pod),
-        labels=meta.labels or {},
+        labels={**labels, TERMINATING: ""} if meta.deletion_timestamp else labels,
+        namespace=meta.namespace or "default",
         gates=tuple(gate.name for gate in spec.scheduling_gates or ()),
     )
 

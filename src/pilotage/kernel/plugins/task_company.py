@@ -107,7 +107,7 @@ class WelcomeCompany(DomainScorer):
     """Sum over the tasks in the node's domains of the weights by which the task, or they, like to be together.
 
     ``required_weight`` (0 to 100) counts for every task there whose required company the new one is;
-    ``ignore_others`` leaves out what the others merely prefer.
+    ``ignore_others``: a task that prefers nothing itself is not scored, whatever others like.
     """
 
     required_weight: int = 1
@@ -120,6 +120,8 @@ class WelcomeCompany(DomainScorer):
         return Likes(task.spec.preferred_company, task.labels, task.namespace)
 
     def score_among(self, fragment: Likes, nodes: Nodes, feasible: BoolArray, count: int) -> IntArray | ByDomain | None:
+        if self.ignore_others and not fragment.preferred:
+            return None
         parts = [
             (per_domain, per_domain.sums * weight)
             for weight, who, key in self._terms(fragment, nodes.columns.neighbours)
@@ -140,7 +142,7 @@ class WelcomeCompany(DomainScorer):
             if liked.company.selector is not None:
                 yield liked.weight, Meant((liked.company.selector,)), liked.company.key
         fields: list[Field] = ["company"] if self.required_weight else []
-        for field in fields if self.ignore_others else [*fields, "preferred_company"]:
+        for field in [*fields, "preferred_company"]:
             for wanting in neighbours.wanting(field, fragment.labels, fragment.namespace):
                 item = wanting.item
                 weight = item.weight if isinstance(item, PreferredCompany) else self.required_weight
