@@ -119,9 +119,12 @@ def applied(engine: Engine, task: Task, name: str, change: Change) -> Task:
 
 
 def allowing(term: Term, name: str) -> Term:
-    """The term where it does not speak against a node of that name."""
-    names = None if term.names is None else (*term.names, name)
-    return replace(term, names=names, other_names=tuple(other for other in term.other_names if other != name))
+    """The term where it does not speak against a node of that name; a term that says nothing would match none."""
+    others = tuple(other for other in term.other_names if other != name)
+    silent = term.names is None and not term.expressions and not others
+    return replace(
+        term, names=(*(term.names or ()), name) if silent or term.names is not None else None, other_names=others
+    )
 
 
 def accepted(engine: Engine, task: Task, name: str) -> bool:

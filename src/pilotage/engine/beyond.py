@@ -9,7 +9,7 @@ import numpy as np
 
 from pilotage.engine.kind import Choice, Kind, Rejection, reasons, zeros
 from pilotage.engine.state import State
-from pilotage.kernel.arrays import BoolArray, ScoreArray
+from pilotage.kernel.arrays import BoolArray, IntArray, ScoreArray
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Normaliser
 from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
@@ -41,23 +41,29 @@ class Beyond:
             return self._choose_sampled(kind, state, task, everyone, feasible)
         if not count:
             return Choice(-1, 0, 0)
-        n = state.columns.n
-        mask = kind.feasible[:n] if feasible is None else feasible
+        mask = kind.feasible[: state.columns.n] if feasible is None else feasible
         parts = self._parts(task, everyone, mask, count)
+        if feasible is None and not parts:
+            return kind.choose(state, task, seed)
         total = kind.totals_among(state, mask, count)
-        if parts or not mask.item(total.argmax()):
-            total = total.copy()
-            for part in parts:
-                total += part
-            np.putmask(total, ~mask, kind.lowest)
-        row = int(total.argmax())
-        score = total.item(row)
+        for part in parts:
+            total = total + part
+        best = self._best(total, mask)
+        if not best.size:  # rows that are not feasible are above all others
+            total = np.where(mask, total, kind.lowest)
+            best = self._best(total, mask)
+        row = best.item(0)
         if kind.tie != "first" or not state.in_order:
-            best = total == score
-            if feasible is not None:
-                best &= mask
-            row = kind.settle(state, best.nonzero()[0], task, seed, feasible)
-        return Choice(row, score, count)
+            row = kind.settle(state, best, task, seed, feasible)
+        return Choice(row, total.item(row), count)
+
+    @staticmethod
+    def _best(total: ScoreArray, mask: BoolArray) -> IntArray:
+        """Return the rows in ``mask`` that have the largest total of all rows, rising."""
+        best = total == total.item(total.argmax())
+        best &= mask
+        rows: IntArray = best.nonzero()[0]
+        return rows
 
     def _choose_sampled(
         self, kind: Kind, state: State, task: Task, everyone: Nodes, feasible: BoolArray | None

@@ -74,7 +74,8 @@ class Kind:
         self._version = -1
         self._readers: dict[tuple[int, ...], Readers] = {}
         self._settled = False
-        self._extremes: list[tuple[int, int]] | None = None
+        self._witnesses: dict[tuple[int, int], int] = {}
+        """By scorer and side (0 below, 1 above), a row that had its smallest or largest raw score."""
         self._preorder: IntArray | None = None
         """Ranks of the feasible rows for the tie rule `heap`, as long as those and the nodes are the same."""
         self._leaders: list[int] = []
@@ -304,21 +305,16 @@ class Kind:
         return self.total[:n]
 
     def _bounds_hold(self, feasible: BoolArray) -> bool:
-        """Whether rows that showed the bounds once still do, and are feasible: the quick way to know them unmoved."""
-        if self._extremes is None:
-            n = len(feasible)
-            self._extremes = [
-                (memo.values[:n].argmin().item(), memo.values[:n].argmax().item()) for memo in self.scorers
-            ]
-        for memo, (low, high), (lowest, highest) in zip(self.scorers, self._bounds, self._extremes, strict=True):
-            if memo.normaliser is not None and not (
-                feasible.item(lowest)
-                and feasible.item(highest)
-                and memo.values.item(lowest) == low
-                and memo.values.item(highest) == high
-            ):
-                self._extremes = None
-                return False
+        """Whether rows are left that show the bounds as they are: the quick way to know them unmoved."""
+        for i, (memo, bounds) in enumerate(zip(self.scorers, self._bounds, strict=True)):
+            for side, bound in enumerate(bounds) if memo.normaliser is not None else ():
+                row = self._witnesses.get((i, side), 0)
+                if not feasible.item(row) or memo.values.item(row) != bound:
+                    shows = memo.values[: len(feasible)] == bound
+                    shows &= feasible
+                    row = self._witnesses[i, side] = int(shows.argmax())
+                    if not shows.item(row):
+                        return False
         return True
 
     def _total_of(self, row: int) -> float:

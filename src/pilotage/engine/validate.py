@@ -97,13 +97,13 @@ def _neighbours(state: State) -> list[Problem]:
         known.refresh(neighbours, columns)
         fresh = DomainCount(alike.count(who), known.key, known.within)
         fresh.refresh(alike, columns)
-        everyone = Nodes.all(columns)
+        everyone, (most, absent) = Nodes.all(columns), known.fits_for
         for what, here, there in (
             ("tasks", known.sums, fresh.sums),
             ("nodes", known.members[1:], fresh.members[1:]),
             ("the domains", known.domain, fresh.domain),
             ("the counted", known.counted, fresh.counted),
-            ("the vacant nodes", known.vacant(everyone), fresh.vacant(everyone)),
+            ("the fitting nodes", *(each.at_most(most, everyone, absent=absent) for each in (known, fresh))),
             ("the fewest", known.lowest(1), fresh.lowest(1)),
             ("all", known.total, fresh.total),
         ):

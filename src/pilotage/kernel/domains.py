@@ -61,7 +61,11 @@ class DomainCount:
         self._at_lowest = self._domains = 0
         """Number of domains with that many tasks, and of all domains."""
         self._witnesses = self._seen = _NOBODY
-        self._vacant: BoolArray | None = None
+        self._fits: BoolArray | None = None
+        self.fits_for = (0, True)
+        """What `at_most` was asked last: how many, and what holds for nodes without the label."""
+        self._carriers: IntArray | None = None
+        """By label code, the rows that carry it, counted or not."""
 
     def lowest(self, min_domains: int) -> int:
         """Return the tasks in the domain with the fewest; 0 if there are fewer than ``min_domains`` domains."""
@@ -87,14 +91,20 @@ class DomainCount:
         self._seen = found
         return found
 
-    def vacant(self, nodes: Nodes) -> BoolArray:
-        """Return bool[n]: nodes in whose domain no task is counted, and those without the label."""
-        if not isinstance(nodes.rows, slice):
-            vacant: BoolArray = (self.sums == 0).take(nodes.label(self.key))
-            return vacant
-        if self._vacant is None or len(self._vacant) != len(nodes):
-            self._vacant = (self.sums == 0).take(nodes.label(self.key))
-        return self._vacant
+    def at_most(self, most: int, nodes: Nodes, *, absent: bool) -> BoolArray:
+        """Return bool[n]: nodes in whose domain at most ``most`` tasks are counted; without the label: ``absent``.
+
+        Kept for the next call of this kind: do not write to it.
+        """
+        everywhere = isinstance(nodes.rows, slice)
+        if everywhere and self._fits is not None and self.fits_for == (most, absent) and len(self._fits) == len(nodes):
+            return self._fits
+        allowed = self.sums <= most
+        allowed[ABSENT] = absent
+        fits: BoolArray = allowed.take(nodes.label(self.key))
+        if everywhere:
+            self._fits, self.fits_for = fits, (most, absent)
+        return fits
 
     def refresh(self, neighbours: Neighbours, columns: Columns) -> None:
         """Bring the sums up to date with ``count``, which is so already."""
@@ -112,7 +122,7 @@ class DomainCount:
                 if face is None:
                     self._move(columns, row)
             for row, _, _ in entries:
-                self._recount(row)
+                self._recount(columns, row)
         self.position = end
 
     def _rebuild(self, columns: Columns, size: int) -> None:
@@ -129,7 +139,7 @@ class DomainCount:
         """Trust nothing any more that was worked out of the sums and of who stands where."""
         self._lowest = None
         self._witnesses = _NOBODY
-        self._vacant = None
+        self._fits = self._carriers = None
 
     def _move(self, columns: Columns, row: int) -> None:
         """Find the domain of a row anew; its tasks leave the old one and are entered by `_recount`."""
@@ -157,7 +167,7 @@ class DomainCount:
             if not self._at_lowest:
                 self._lowest = None
 
-    def _recount(self, row: int) -> None:
+    def _recount(self, columns: Columns, row: int) -> None:
         domain = self.domain.item(row)
         more = (self.count.values.item(row) if domain else 0) - self.counted.item(row)
         if not more:
@@ -167,12 +177,18 @@ class DomainCount:
         self.counted[row] += more
         self.total += more
         self._follow_lowest(before, before + more)
-        if self._vacant is not None and (before == 0) != (before + more == 0):
-            # The usual case of a domain that fills or empties: a host. Nodes that are not counted carry labels too.
-            if self.members.item(domain) == 1 and self.within == EVERYWHERE:
-                self._vacant[row] = before + more == 0
+        most = self.fits_for[0]
+        if self._fits is not None and (before <= most) != (before + more <= most):
+            # The usual case of a domain that fills or empties: a host.
+            if self._carried(columns)[domain] == 1:
+                self._fits[row] = before + more <= most
             else:
-                self._vacant = None
+                self._fits = None
+
+    def _carried(self, columns: Columns) -> IntArray:
+        if self._carriers is None:
+            self._carriers = np.bincount(Nodes.all(columns).label(self.key), minlength=len(self.sums))
+        return self._carriers
 
 
 def tasks_per_domain(columns: Columns, who: Who, key: str, within: Within = EVERYWHERE) -> DomainCount:

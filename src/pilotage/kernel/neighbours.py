@@ -133,7 +133,7 @@ class Neighbours:
         if not self.followed:
             return
         spec = task.spec
-        key = (task.namespace, task.labels, spec.company, spec.no_company, spec.preferred_company)
+        key = (task.namespace, tuple(task.labels.items()), spec.company, spec.no_company, spec.preferred_company)
         face = self._faces.get(key)
         if face is None:
             face = self._faces[key] = self._met(task)

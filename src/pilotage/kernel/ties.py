@@ -10,9 +10,6 @@ from pilotage.kernel.hashing import key_hash, random_numbers
 
 Tie = Literal["first", "heap", "seeded-random"]
 
-FEW = 32
-"""Up to this many best rows, counting those before each takes less time than counting between them at once."""
-
 TIES: tuple[Tie, ...] = ("first", "heap", "seeded-random")
 
 
@@ -57,18 +54,8 @@ def heap_once(best: IntArray, feasible: BoolArray) -> int:
 
     Rows stand in the fixed node order.
     """
-    if len(best) <= FEW:
-        places, place, counted = [], 1, 0
-        for row in best.tolist():
-            place += int(np.count_nonzero(feasible[counted:row]))
-            places.append(place)
-            counted = row
-        width = place.bit_length()
-        return best.item(min(range(len(places)), key=lambda i: (places[i] << (width - places[i].bit_length()), i)))
-    before = int(np.count_nonzero(feasible[: best.item(0)]))
-    between = np.add.reduceat(feasible.view(np.int8), best, dtype=np.int64)
-    ranks = _ranks((before + int(between.sum())).bit_length())
-    return best.item(ranks.take(before + between.cumsum() - between).argmin())
+    places = feasible.cumsum(dtype=np.int32).take(best)
+    return best.item(_ranks(places.item(-1).bit_length()).take(places - 1).argmin())
 
 
 def seeded_random(best: IntArray, name_hash: UintArray, seed: int, task_id: str) -> int:

@@ -75,9 +75,7 @@ class SpreadWithin(DomainFilter):
     def admits(self, fragment: tuple[Part, ...], nodes: Nodes) -> BoolArray | None:
         admitted: BoolArray | None = None
         for part in fragment:
-            allowed = _allowed(part, nodes)
-            allowed[ABSENT] = False
-            fits: BoolArray = allowed.take(nodes.label(part.constraint.key))
+            fits = _fits(part, nodes)
             admitted = fits if admitted is None else admitted & fits
         return admitted
 
@@ -88,23 +86,22 @@ class SpreadWithin(DomainFilter):
         for part in fragment:
             codes = nodes.label(part.constraint.key)
             lacks = left & (codes == ABSENT)
-            full = left & ~lacks & ~_allowed(part, nodes).take(codes)
+            full = left & ~lacks & ~_fits(part, nodes)
             found[self.lacking] += int(np.count_nonzero(lacks))
             found[self.reason] += int(np.count_nonzero(full))
             left &= ~(lacks | full)
         return {reason: count for reason, count in found.items() if count}
 
 
-def _allowed(part: Part, nodes: Nodes) -> BoolArray:
-    """Return bool[D] by label code: domains that may take one more task."""
+def _fits(part: Part, nodes: Nodes) -> BoolArray:
+    """Return bool[n]: nodes with the key whose domain may take one more task; not to be written to."""
     constraint = part.constraint
-    # An empty selector counts nothing, here and for the task itself.
     per_domain = _count(part, nodes)
-    if not constraint.selector.expressions:
-        return np.full(len(per_domain.sums), constraint.max_skew >= 0)
+    if not constraint.selector.expressions:  # it counts nothing, here and for the task itself
+        present: BoolArray = nodes.label(constraint.key) != ABSENT
+        return present & (constraint.max_skew >= 0)
     most = constraint.max_skew + per_domain.lowest(constraint.min_domains) - part.itself
-    allowed: BoolArray = per_domain.sums <= most
-    return allowed
+    return per_domain.at_most(most, nodes, absent=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, IntArray
 from pilotage.kernel.columns import ABSENT
-from pilotage.kernel.domains import tasks_per_domain
+from pilotage.kernel.domains import DomainCount, tasks_per_domain
 from pilotage.kernel.neighbours import Field, Meant, Neighbours, Wanting
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Span
@@ -73,9 +73,14 @@ class RequiredCompany(DomainFilter):
             yield self.lonely, _accompanied(fragment, nodes)
         for company in fragment.no_company:
             if company.selector is not None:
-                yield self.crowded, tasks_per_domain(c, Meant((company.selector,)), company.key).vacant(nodes)
+                yield self.crowded, _vacant(tasks_per_domain(c, Meant((company.selector,)), company.key), nodes)
         for wanting in c.neighbours.wanting("no_company", fragment.labels, fragment.namespace):
-            yield self.unwelcome, tasks_per_domain(c, wanting, wanting.company.key).vacant(nodes)
+            yield self.unwelcome, _vacant(tasks_per_domain(c, wanting, wanting.company.key), nodes)
+
+
+def _vacant(per_domain: DomainCount, nodes: Nodes) -> BoolArray:
+    """Nodes in whose domain nobody is counted."""
+    return per_domain.at_most(0, nodes, absent=True)
 
 
 def _accompanied(fragment: Wishes, nodes: Nodes) -> BoolArray:
