@@ -59,7 +59,8 @@ def run() -> None:
 def measure(oracle: Oracle, nodes: int, kind: str, percentage: int) -> Row:
     """Measure one case in rounds that take turns: the clock of a shared machine wanders."""
     made, pod = [node(i) for i in range(nodes)], KINDS[kind]
-    pods = [{**pod(i), "metadata": {"name": f"p{i}", "namespace": "default"}} for i in range(PODS)]
+    labels = {"app": "web"}
+    pods = [{**pod(i), "metadata": {"name": f"p{i}", "namespace": "default", "labels": labels}} for i in range(PODS)]
     steps = [{"schedule": each} for each in pods]
     config = {"apiVersion": API, "kind": "KubeSchedulerConfiguration", "percentageOfNodesToScore": percentage}
     ours: list[float] = []
@@ -102,7 +103,11 @@ def decide(nodes: list[Object], pods: list[Object], percentage: int) -> tuple[li
 
 def node(i: int) -> Object:
     """A node as scheduler_perf makes them, in one of three zones; one in ten is tainted."""
-    labels = {"topology.kubernetes.io/zone": "abc"[i % 3], "disk": "ssd" if i % 2 else "hdd"}
+    labels = {
+        "kubernetes.io/hostname": f"n{i}",
+        "topology.kubernetes.io/zone": "abc"[i % 3],
+        "disk": "ssd" if i % 2 else "hdd",
+    }
     taints = [{"key": "dedicated", "effect": "NoSchedule"}] if i % 10 == 9 else []
     return {
         "apiVersion": "v1",
@@ -140,6 +145,33 @@ def new_pod(i: int) -> Object:
     return with_requests(f"{100 + i}m", f"{500 + i}Mi")
 
 
+ALIKE = {"labelSelector": {"matchLabels": {"app": "web"}}}
+
+
+def spread_pod(i: int) -> Object:
+    """One of many equal pods, spread evenly over the zones."""
+    pod = equal_pod(i)
+    even = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    pod["spec"]["topologySpreadConstraints"] = [{**even, **ALIKE}]
+    return pod
+
+
+def lone_pod(i: int) -> Object:
+    """One of many equal pods, no two of them on one host."""
+    pod = equal_pod(i)
+    term = {"topologyKey": "kubernetes.io/hostname", **ALIKE}
+    pod["spec"]["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return pod
+
+
+def sociable_pod(i: int) -> Object:
+    """One of many equal pods that like to be in one zone."""
+    pod = equal_pod(i)
+    term = {"weight": 10, "podAffinityTerm": {"topologyKey": "topology.kubernetes.io/zone", **ALIKE}}
+    pod["spec"]["affinity"] = {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return pod
+
+
 def with_requests(cpu: str, memory: str) -> Object:
     """A pod of one container."""
     container = {"name": "c", "image": "app", "resources": {"requests": {"cpu": cpu, "memory": memory}}}
@@ -150,4 +182,7 @@ KINDS: dict[str, Callable[[int], Object]] = {
     "equal pods": equal_pod,
     "20 kinds in turn": mixed_pod,
     "each pod new": new_pod,
+    "spread over zones": spread_pod,
+    "apart by host": lone_pod,
+    "fond of a zone": sociable_pod,
 }

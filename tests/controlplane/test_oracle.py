@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.controlplane.oracle import Oracle
+from tests.controlplane.programs import located
 
 
 def node(name: str, **labels: str) -> dict[str, Any]:
@@ -82,3 +83,29 @@ def test_a_configuration_is_judged_with_all_its_faults(oracle: Oracle) -> None:
 def test_an_error_is_raised_not_hidden(oracle: Oracle) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
         oracle.probe([{"apiVersion": "v1", "kind": "Node", "status": {"allocatable": {"cpu": "many"}}}], [])
+
+
+def test_batching_is_inert_in_the_default_profile() -> None:
+    """It changes nothing unless default spread is switched off: then pods that follow each other share scores."""
+    gates = "--feature-gates=OpportunisticBatching={},SchedulerAsyncPreemption=false"
+    nodes = [node(f"n{i:02}", **{"kubernetes.io/hostname": f"n{i:02}"}) for i in range(12)]
+    steps = [{"schedule": pod(f"p{i}", cpu="2500m" if i % 2 else "900m")} for i in range(3)]
+    steps += [{"schedule": pod(f"q{i}", cpu="2100m")} for i in range(9)]
+    none = {"name": "PodTopologySpread", "args": {"defaultingType": "List"}}
+    profiles = {"default": [], "no default spread": [none]}
+    chosen: dict[tuple[str, str], list[str]] = {}
+    for switched in ("true", "false"):
+        asked = Oracle(located("oracle"), gates.format(switched))
+        try:
+            for name, plugin_config in profiles.items():
+                config = {
+                    "apiVersion": "kubescheduler.config.k8s.io/v1",
+                    "kind": "KubeSchedulerConfiguration",
+                    "profiles": [{"pluginConfig": plugin_config}],
+                }
+                done = asked.run(nodes, steps, config=config)["steps"]
+                chosen[name, switched] = [each.get("node", "") for each in done]
+        finally:
+            asked.close()
+    assert chosen["default", "true"] == chosen["default", "false"]
+    assert chosen["no default spread", "true"] != chosen["no default spread", "false"]

@@ -80,3 +80,19 @@ func (w *World) queued(turns []Turn) (*Queue, error) {
 }
 
 func keyOf(pod *v1.Pod) string { return pod.Namespace + "/" + pod.Name }
+
+// pop sends a pod through the queue. A cycle begins so: batching tells by it that no other pod came between.
+func (w *World) pop(pod *v1.Pod) error {
+	queue, logger := w.sched.SchedulingQueue, klog.FromContext(w.ctx)
+	queue.Add(logger, pod)
+	if len(queue.PodsInActiveQ()) == 0 {
+		queue.Delete(pod)
+		return fmt.Errorf("pod %s is held back before the queue", keyOf(pod))
+	}
+	info, err := queue.Pop(logger)
+	if err != nil {
+		return err
+	}
+	queue.Done(info.Pod.UID)
+	return nil
+}

@@ -88,6 +88,9 @@ func (w *World) schedule(raw json.RawMessage) (Done, error) {
 	if !ok {
 		return Done{}, fmt.Errorf("no profile is called %q", pod.Spec.SchedulerName)
 	}
+	if err := w.pop(pod); err != nil {
+		return Done{}, err
+	}
 	done := Done{Pod: keyOf(pod)}
 	if done.Decision, err = w.decide(f, pod, nil); err != nil || done.Node == "" {
 		return done, err
