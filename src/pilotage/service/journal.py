@@ -16,12 +16,12 @@ LAZY_S = 0.1
 
 
 class _Batch:
-    __slots__ = ("after", "changed", "stored")
+    __slots__ = ("after", "changed", "waiters")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self) -> None:
         self.changed: dict[str, LiveTask] = {}
         self.after: list[Dispatch] = []
-        self.stored: asyncio.Future[None] = loop.create_future()
+        self.waiters: list[asyncio.Future[None]] = []
 
 
 class Journal:
@@ -39,7 +39,7 @@ class Journal:
         self._send = send
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._open = _Batch(self._loop)
+        self._open = _Batch()
         self._lazy: dict[str, LiveTask] = {}
         self._flying: _Batch | None = None
         self._called = False
@@ -66,7 +66,9 @@ class Journal:
         """Return once everything noted so far is committed."""
         batch = self._open if self._open.changed else self._flying
         if batch is not None:
-            await asyncio.shield(batch.stored)
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            batch.waiters.append(waiter)
+            await waiter
 
     async def close(self) -> None:
         """Commit what is open."""
@@ -86,7 +88,7 @@ class Journal:
         batch = self._open
         if self._flying is not None or not batch.changed:
             return
-        self._open, self._flying = _Batch(self._loop), batch
+        self._open, self._flying = _Batch(), batch
         fresh: list[Stored] = []
         changed: list[Stored] = []
         for live in batch.changed.values():
@@ -101,12 +103,16 @@ class Journal:
 
     def _done(self, batch: _Batch, error: BaseException | None) -> None:
         self._flying = None
+        for waiter in batch.waiters:
+            if waiter.done():
+                continue  # who waited went away
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
         if error is not None:
-            batch.stored.set_exception(error)
-            batch.stored.exception()  # whether or not somebody waits for it
             self._failed(error)
             return
-        batch.stored.set_result(None)
         if batch.after:
             self._send(batch.after)
         if self._open.changed:

@@ -12,6 +12,9 @@ import httptools
 
 from pilotage.service.ports import InstanceAway
 
+LOOK_S = 0.1
+"""Answers that are overdue are looked for so often: a timer for each request would cost a tenth of it."""
+
 IDLE_S = 4.0
 """A connection that lay idle for longer is not used again: servers close theirs after about five seconds."""
 
@@ -28,6 +31,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.closed = False
         self.idle_since = 0.0
+        self.due_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
@@ -36,17 +40,17 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"answers what is no HTTP: {error}")
+            self.fail(f"answers what is no HTTP: {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self._fail("closed the connection before it answered")
+        self.fail("closed the connection before it answered")
 
     def on_body(self, body: bytes) -> None:
         self._parts.append(body)
         self._size += len(body)
         if self._size > ANSWER_LIMIT:
-            self._fail("its answer is too large")
+            self.fail("its answer is too large")
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:  # 100 Continue and its like: the answer is still to come
@@ -74,7 +78,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Give up: who waits for the answer gets the reason as `InstanceAway`."""
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             answer.set_exception(InstanceAway(reason))
@@ -89,7 +94,9 @@ class Connections:
         self._token = f"Authorization: Bearer {token}\r\n" if token else ""
         self._idle: dict[tuple[str, int], deque[_Connection]] = {}
         self._heads: dict[tuple[str, str, str, int], bytes] = {}
+        self._asked: set[_Connection] = set()
         self._loop = asyncio.get_running_loop()
+        self._look: asyncio.TimerHandle | None = None
 
     async def call(
         self, host: str, port: int, method: str, path: str, body: bytes, timeout_s: float
@@ -97,18 +104,27 @@ class Connections:
         """One request. Raises `InstanceAway`; its ``gone`` says that the request can not have been received."""
         connection = self._take(host, port) or await self._connect(host, port)
         answer = connection.ask(self._head(host, port, method, path) + b"%d\r\n\r\n" % len(body) + body)
-        alarm = self._loop.call_later(timeout_s, connection._fail, f"no answer within {timeout_s:g} s")
+        connection.due_s = self._loop.time() + timeout_s
+        self._asked.add(connection)
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_S, self._fail_overdue)
         try:
             found = await answer
         except asyncio.CancelledError:
             connection.close()
             raise
         finally:
-            alarm.cancel()
+            self._asked.discard(connection)
         if not connection.closed:
             connection.idle_since = self._loop.time()
             self._idle.setdefault((host, port), deque()).append(connection)
         return found
+
+    def _fail_overdue(self) -> None:
+        now = self._loop.time()
+        for connection in [each for each in self._asked if each.due_s <= now]:
+            connection.fail("no answer in time")
+        self._look = self._loop.call_later(LOOK_S, self._fail_overdue) if self._asked else None
 
     async def close(self) -> None:
         """Close all idle connections; those in use are closed by who uses them."""
@@ -116,6 +132,8 @@ class Connections:
             for connection in idle:
                 connection.close()
         self._idle.clear()
+        if self._look is not None:
+            self._look.cancel()
 
     def _take(self, host: str, port: int) -> _Connection | None:
         idle = self._idle.get((host, port))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -71,6 +72,9 @@ _FIXED = ("seq", "id", "model", "tenant", "priority", "deadline_s", "key", "subm
 _MOVING = tuple(column.name for column in task.columns if column.name not in _FIXED)
 _LIGHT = [column for column in task.columns if column.name not in ("input", "metadata", "result")]
 
+_CHANGES = (*_MOVING, "of_seq")
+_changes = attrgetter(*_MOVING, "seq")
+
 _INSERT = insert(task)
 # The guard: whatever a caller believes, a row that has ended stays as it is.
 _UPDATE = (
@@ -91,8 +95,8 @@ class SqlTasks:
 
     def save(self, fresh: Sequence[Stored], changed: Sequence[Stored]) -> Future[None]:
         """Insert and update tasks in one transaction, all or none."""
-        inserts = [_values(row, (*_FIXED, *_MOVING)) for row in fresh]
-        updates = [_values(row, _MOVING) | {"of_seq": row.seq} for row in changed]
+        inserts = [_with_attempts(row, msgspec.structs.asdict(row)) for row in fresh]
+        updates = [_with_attempts(row, dict(zip(_CHANGES, _changes(row), strict=True))) for row in changed]
 
         def work(connection: Connection) -> None:
             if inserts:
@@ -234,8 +238,7 @@ def _where(query: Select[Any], wanted: Filter) -> Select[Any]:
     return query
 
 
-def _values(row: Stored, names: Sequence[str]) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in names}
+def _with_attempts(row: Stored, values: dict[str, Any]) -> dict[str, Any]:
     values["attempts"] = msgspec.json.encode(row.attempts).decode() if row.attempts else "[]"
     return values
 
