@@ -12,12 +12,14 @@ BODY = b'{"model_name":"m","task_input":{"prompt":"hello"}}'
 
 
 class Load(Struct):
-    """What one run saw. Latencies in seconds; ``accepted``: task id and when its answer was there (Unix seconds)."""
+    """What one run saw. Latencies in seconds; ``accepted``: task id and when its answer was there (Unix seconds);
+    ``why``: the last refusal."""
 
     seconds: float
     latencies: list[float]
     accepted: list[tuple[str, float]]
     refused: int = 0
+    why: str = ""
 
 
 class _Client:
@@ -99,6 +101,7 @@ async def _one(client: _Client, load: Load) -> None:
         load.accepted.append((json.loads(body)["task_id"], time.time()))
     else:
         load.refused += 1
+        load.why = f"{status} {body[:200].decode()}"
 
 
 def cpu_s(pid: int) -> float:

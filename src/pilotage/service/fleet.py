@@ -29,6 +29,9 @@ log = structlog.get_logger()
 AT_ONCE = 32
 """Requests to one instance at a time, when it takes tasks one by one."""
 
+MISSES = 2
+"""Questions in a row without an answer that make an instance away; a connection that is refused counts as so many."""
+
 BATCH = 64
 """Most tasks in one request, when it takes several."""
 
@@ -74,8 +77,8 @@ class Member:
 
     @property
     def answers(self) -> bool:
-        """Whether it answered when it was last asked."""
-        return self.probe is not None and self.misses == 0
+        """Whether it answered lately: one late answer, of a busy instance, is let pass."""
+        return self.probe is not None and self.misses < MISSES
 
     @property
     def state(self) -> str:
@@ -246,9 +249,10 @@ class Fleet:
         try:
             probe = await self._client.probe(member.record.host, member.record.port)
         except InstanceAway as error:
-            member.misses += 1
+            answered = member.answers
+            member.misses += MISSES if error.gone else 1
             member.reason = str(error)
-            if member.misses == 1 and member.id in self.members:
+            if answered and not member.answers and member.id in self.members:
                 self._tell(member)
             return
         before, member.probe = member.probe, probe
