@@ -132,7 +132,7 @@ def floods(folder: str) -> None:
         rows,
         [
             "bars: 0.50 of the framework's rate with 8 instances; 180 us of CPU with 4 and with 32.",
-            "4 and 32: they never report. least-outstanding sends each task all the same, pilotage lets most of them wait.",
+            "4 and 32: they never report; least-outstanding sends each task, pilotage lets most wait.",
             *(f"refused: {each}" for each in sorted({run["why"] for runs in measured.values() for run in runs} - {""})),
             "The original: 1,780 us with 4 instances, 9,100 us with 32 (another machine).",
         ],
