@@ -162,6 +162,68 @@ def test_release_1_33_knows_no_resources_of_whole_pods(tmp_path: Path) -> None:
     assert final == {"1.33": False, "1.34": True}, "in 1.33 preemption was tried on nodes that are too small"
 
 
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        (
+            "topologySpreadConstraints: [{topologyKey: zone}]",
+            "spec.topologySpreadConstraints[0].whenUnsatisfiable: must",
+        ),
+        (
+            "topologySpreadConstraints: [{maxSkew: 0, topologyKey: z, whenUnsatisfiable: DoNotSchedule}]",
+            "spec.topologySpreadConstraints[0]: spread.max_skew: must be at least 1",
+        ),
+        (
+            "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {}}]}}",
+            "requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: must name the label of a domain",
+        ),
+        (
+            "affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 300}]}}",
+            "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: must be 1 to 100",
+        ),
+        (
+            "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: z, "
+            "labelSelector: {matchExpressions: [{key: a, operator: Gt, values: ['1']}]}}]}}",
+            "[0].labelSelector: operator must be In, NotIn, Exists or DoesNotExist, got 'Gt'",
+        ),
+    ],
+)
+def test_wishes_about_other_pods_that_can_not_be_read_are_named(tmp_path: Path, spec: str, complaint: str) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "kind: Node\nmetadata: {name: n}\nstatus: {allocatable: {cpu: 4, pods: 9}}\n---\n"
+        f"kind: Pod\nmetadata: {{name: bad}}\nspec: {{containers: [{{name: c}}], {spec}}}\n---\n"
+        "kind: Pod\nmetadata: {name: good}\nspec: {containers: [{name: c}]}\n"
+    )
+    told = outcomes("--dry-run", path)
+    assert told["default/bad"]["verdict"] == "invalid"
+    assert complaint in told["default/bad"]["message"]
+    assert told["default/good"]["node"] == "n"
+
+
+def test_who_belongs_together_is_spread_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    path, nodes = tmp_path / "cluster.yaml", ""
+    for i, zone in enumerate("aab"):
+        nodes += (
+            f"kind: Node\nmetadata: {{name: n{i}, labels: {{topology.kubernetes.io/zone: {zone}, "
+            f"kubernetes.io/hostname: n{i}}}}}\nstatus: {{allocatable: {{cpu: 4, pods: 9}}}}\n---\n"
+        )
+    owner = "ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web, controller: true}]"
+    pods = "---\n".join(
+        f"kind: Pod\nmetadata: {{name: p{i}, labels: {{app: web}}, {owner}}}\nspec: {{containers: [{{name: c}}]}}\n"
+        for i in range(2)
+    )
+    path.write_text(nodes + pods)
+    assert "the controllers of 2 waiting pods are not among the objects" in run("--dry-run", path).stdout
+    path.write_text(
+        nodes + pods + "---\nkind: ReplicaSet\nmetadata: {name: web}\nspec: {selector: {matchLabels: {app: web}}}\n"
+    )
+    answer = run("--dry-run", path)
+    assert "controllers" not in answer.stdout
+    told = outcomes("--dry-run", path)
+    assert (told["default/p0"]["node"], told["default/p1"]["node"]) == ("n0", "n2"), "the other zone comes second"
+
+
 def test_explain_shows_every_node(cluster: Path) -> None:
     answer = run("--dry-run", cluster, "--explain", "default/train")
     assert answer.returncode == 0
@@ -191,6 +253,11 @@ def test_json_on_standard_input_will_do() -> None:
             "Node n: Expected `int | float | str`, got `array`",
         ),
         ("kind: Node\nmetadata: {name: n}\nstatus: {allocatable: {cpu: x}}", "node 'n': status.allocatable.cpu: is no"),
+        (
+            "kind: Node\nmetadata: {name: n}\n---\nkind: Pod\nmetadata: {name: p}\nspec: {}\n---\n"
+            "kind: Pod\nmetadata: {name: p, namespace: default}\nspec: {}\n",
+            "pod default/p: is among the objects twice",
+        ),
         ("kind: Node\nmetadata: {name: n}\nspec: {taints: [{key: k, effect: Nope}]}", "spec.taints[0].effect"),
     ],
 )

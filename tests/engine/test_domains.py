@@ -278,7 +278,6 @@ def test_an_unknown_key_is_told_as_such() -> None:
         (lambda: Spread(key="k", selector=Selector(), lenient=True), "spread.lenient"),
         (lambda: PreferredCompany(0, Company("k", None)), "preferred_company.weight"),
         (lambda: PreferredCompany(101, Company("k", None)), "preferred_company.weight"),
-        (lambda: TaskSpec(company=(Company("k", None),), no_company=(Company("k", None),)), "no_company"),
         (lambda: scorers.welcome_company(101), "welcome_company.required_weight"),
     ],
 )

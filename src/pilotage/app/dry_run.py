@@ -6,6 +6,7 @@ profiles of one kube-scheduler do.
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -74,6 +75,8 @@ def dry_run(
     ``policy`` decides instead of the profiles' own. ``explain`` (namespace/name): also judge every node for that pod
     when its turn comes. Raises `InvalidInput` for objects that can not be used; pods that can not are outcomes.
     """
+    if twice := [key for key, count in Counter(pod.key for pod in objects.pods).items() if count > 1]:
+        raise InvalidInput(f"pod {twice[0]}", "is among the objects twice")
     profiles = {profile.name: profile for profile in configuration.profiles}
     engines = {name: Engine(policy or policy_of(profile), retry=False) for name, profile in profiles.items()}
     readings = {name: profile.reading(objects.surroundings) for name, profile in profiles.items()}

@@ -65,8 +65,8 @@ def kubernetes(
 ) -> None:
     """Say where the waiting pods of a cluster would go, decided as kube-scheduler decides.
 
-    The same engine and the same arithmetic as in production. Without files, they are listed from the
-    cluster of your kubeconfig; nothing is changed in it. Pods are taken by priority, then age.
+    The same engine and the same arithmetic as in production. Without files the objects are listed from the cluster of
+    your kubeconfig; nothing is changed in it. Pods are taken by priority, then age.
     """
     import msgspec
 

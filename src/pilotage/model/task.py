@@ -133,9 +133,6 @@ class TaskSpec(Struct, frozen=True, kw_only=True, cache_hash=True):
         force_setattr(self, "spread", checked_tuple("spread", self.spread, Spread))
         for field, kind in (("company", Company), ("no_company", Company), ("preferred_company", PreferredCompany)):
             force_setattr(self, field, checked_tuple(field, getattr(self, field), kind))
-        for wanted in self.company:
-            if wanted in self.no_company:
-                raise InvalidInput("no_company", f"asks to be without what company asks for, on {wanted.key!r}")
         force_setattr(self, "uncapped", tuple(sorted(set(checked_tuple("uncapped", self.uncapped, str)))))
         force_setattr(self, "scored", checked_amounts("scored", self.scored))
         force_setattr(self, "images", checked_tuple("images", self.images, str))

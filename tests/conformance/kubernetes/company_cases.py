@@ -70,13 +70,9 @@ def company(random: Random, likely: float) -> Object:
     for name in ("podAffinity", "podAntiAffinity"):
         part: Object = {}
         if random.random() < likely:
-            terms = [term(random) for _ in range(random.choice((1, 1, 2)))]
-            if name == "podAntiAffinity":
-                # who asks for company and refuses it is invalid here: the two kinds of terms are kept apart
-                for each in terms:
-                    chosen = each.setdefault("labelSelector", {})
-                    chosen.setdefault("matchExpressions", []).append({"key": "app", "operator": "Exists"})
-            part["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+            part["requiredDuringSchedulingIgnoredDuringExecution"] = [
+                term(random) for _ in range(random.choice((1, 1, 2)))
+            ]
         if random.random() < likely:
             part["preferredDuringSchedulingIgnoredDuringExecution"] = [
                 {"weight": random.choice((1, 10, 100)), "podAffinityTerm": term(random)}

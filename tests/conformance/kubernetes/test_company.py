@@ -80,6 +80,11 @@ CASES: dict[str, tuple[list[Object], Object]] = {
         pod("p", "team-a"),
     ),
     "the first of its kind may go anywhere": ([], pod("p", "team-a", podAffinity=required())),
+    "even if it refuses its own kind": ([], pod("p", "team-a", podAffinity=required(), podAntiAffinity=required())),
+    "the second may go nowhere then": (
+        [pod("there", "team-a", "n0", podAffinity=required(), podAntiAffinity=required())],
+        pod("p", "team-a", podAffinity=required(), podAntiAffinity=required()),
+    ),
     "the first of another kind may go nowhere": (
         [],
         pod("p", "team-a", podAffinity=required(labelSelector={"matchLabels": {"app": "db"}})),
