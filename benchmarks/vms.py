@@ -1,7 +1,9 @@
 """How many VM requests a second become durable, reserved and acknowledged claims?
 
-The limit beside it, in the same run and interleaved: consume, commit one row per request in batches, acknowledge, with
-the same broker, queue, prefetch, batch size and database, and no deciding.
+The limit beside it, in the same run and interleaved: consume, commit, acknowledge in batches, with the same broker,
+queue, prefetch, batch size and database (which syncs its log), and nothing decided. Both write for every request its
+row of state, as it will be looked at, and the message to a receiver; claims write the claim, its line of history and
+the use of its host besides.
 """
 
 import asyncio
@@ -36,7 +38,7 @@ from pilotage.model.vm import SchedulingRequest, encode_request
 from tests.integration.postgres import running_postgres
 from tests.integration.rabbitmq import running_broker
 
-REQUESTS, HOSTS, ROUNDS, BATCH, PREFETCH = 8_000, 2_000, 3, 500, 1_500
+REQUESTS, HOSTS, ROUNDS, BATCH, PREFETCH = 12_000, 2_000, 5, 1_000, 2_000
 SIZES = ((1, 2048), (2, 4096), (2, 8192), (4, 16_384))
 
 
@@ -47,7 +49,11 @@ def run() -> None:
     spare_the_collector()
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder)) as broker, running_postgres() as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_broker(Path(folder)) as broker,
+        running_postgres(durable=True) as server,
+    ):
         rounds = []
         for _ in range(ROUNDS):
             raw = uvloop.run(measure(broker.url, server.database(), raw_consumer))
@@ -115,16 +121,31 @@ async def measure(broker: str, database: str, consume: Consume) -> tuple[float, 
 
 
 async def raw_consumer(consumer: Consumer, database: str, writer: Writer) -> tuple[float, float]:
-    """One row per request, a batch a transaction, one acknowledgement: nothing is decided."""
-    columns = {"id": "text", "body": "text"}
+    """State and message of each request, once, in one statement; a batch a transaction, one acknowledgement."""
+    columns = {"task_id": "text", "digest": "text", "request": "text", "history": "text", "event_id": "text"}
     statement = (
+        "WITH told AS MATERIALIZED (SELECT * FROM {rows}), state AS (INSERT INTO task_status (task_id, status,"
+        " updated_at, digest, request, history, created_at, finished_at, processing_ms, event_id) "
+        "SELECT task_id, 'success', 0, digest, request, history, 0, 0, 0, event_id FROM told "
+        "ON CONFLICT (task_id) DO NOTHING) "
         "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, payload, state, created_at, next_at) "
-        "SELECT 'raw', id, '', id, body, 'done', 0, 0 FROM {rows} WHERE true ON CONFLICT DO NOTHING"
+        "SELECT 'webhook', event_id, 'bench', task_id, request, 'pending', 0, 0 FROM told ON CONFLICT DO NOTHING"
     )
+    history = "".join(f'{{"status":"{each}","at":1800000000.123456}}\n' for each in ("queued", "running", "success"))
+    digest = "0" * 32
     done, wall, cpu = 0, time.perf_counter(), time.process_time()
     while done < REQUESTS:
         batch = await consumer.batch(BATCH, 0.002)
-        rows = [{"id": each.message_id, "body": each.body.decode()} for each in batch]
+        rows = [
+            {
+                "task_id": each.message_id,
+                "digest": digest,
+                "request": each.body.decode(),
+                "history": history,
+                "event_id": f"evt_{each.message_id:0>24}",
+            }
+            for each in batch
+        ]
         await asyncio.wrap_future(writer.run(lambda c, r=rows: run_rows(c, statement, columns, r).rowcount))  # type: ignore[misc]
         await consumer.settle(batch)
         done += len(batch)
@@ -135,11 +156,12 @@ async def worker(consumer: Consumer, database: str, writer: Writer) -> tuple[flo
     """The worker as it runs in production."""
     engine = open_engine(database)
     metrics = WorkerMetrics()
-    placing = Worker(
-        "bench", consumer, engine, writer, Placer(lambda _: named("hybrid")), metrics, batch=BATCH, linger_s=0.002
-    )
-    wall, cpu = time.perf_counter(), time.process_time()
+    placer = Placer(lambda _: named("hybrid"))
+    placing = Worker("bench", consumer, engine, writer, placer, metrics, receivers=("bench",), batch=BATCH)
     running = asyncio.ensure_future(placing.run())
+    while not placer.seq and not running.done():  # it learns the hosts once
+        await asyncio.sleep(0.001)
+    wall, cpu = time.perf_counter(), time.process_time()
     while sum(metrics.outcomes.values()) < REQUESTS and not running.done():
         await asyncio.sleep(0.005)
     took = time.perf_counter() - wall, time.process_time() - cpu

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,18 @@ from tests.integration.servers import require, started
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200", "listen_addresses": "127.0.0.1"}
+_SETTINGS = {"max_connections": "200", "listen_addresses": "127.0.0.1"}
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """A server of our own: `start`, `stop` (clean or by a kill), databases by number."""
+    """A server of our own: `start`, `stop` (clean or by a kill), databases by number.
 
-    def __init__(self, folder: Path) -> None:
+    ``durable``: commits reach the disk, as in production; tests do without.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._settings = _SETTINGS if durable else _SETTINGS | _FORGETFUL
         self.initdb, self.program = require("initdb"), require("postgres")
         self.folder = folder
         self.port = _free_port()
@@ -39,7 +45,7 @@ class Postgres:
         self._run([str(self.initdb), "-D", str(folder / "data"), "-U", "pilotage", "-A", "trust", "-E", "UTF8", "-N"])
 
     def start(self) -> None:
-        settings = [each for name, value in _SETTINGS.items() for each in ("-c", f"{name}={value}")]
+        settings = [each for name, value in self._settings.items() for each in ("-c", f"{name}={value}")]
         command = [str(self.program), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([*command, *settings], stdout=log, stderr=log, **self._as_user())
@@ -91,9 +97,9 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     """A started server, gone afterwards; the test is skipped (or fails in CI) where PostgreSQL is not installed."""
-    with started("postgres", Postgres) as server:
+    with started("postgres", partial(Postgres, durable=durable)) as server:
         yield server
 
 

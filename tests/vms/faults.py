@@ -116,11 +116,14 @@ class Run:
         self.faults: Counter[str] = Counter()
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
         self.single_active = False
+        self._deck: list[str] = []
         count = max(20, requests // 50)
         amounts = {"cpu": 64, "memory": 262_144, "max_vms": 48}
         self.outside = Outside([{"name": f"bm{i:04}", "rack": f"r{i // 8}", **amounts} for i in range(count)])
         self._doors = ExitStack()
         self.broker_door = self._doors.enter_context(FaultProxy("127.0.0.1", broker.port))
+        self.pace_s = 0.0 if requests < 2000 else 2.0
+        """Pause between publishing 200 requests and the next: a long run is to meet every kind of fault."""
         self.database_door = self._doors.enter_context(FaultProxy("127.0.0.1", postgres.port))
 
     def wanted(self) -> list[SchedulingRequest]:
@@ -143,6 +146,7 @@ class Run:
     def start_worker(self, number: int) -> None:
         environment = {
             **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{self.broker_door.port}/",
             "POSTGRES_CONN": f"postgresql://pilotage@127.0.0.1:{self.database_door.port}/{self.name}",
             "PILOTAGE_VMS_QUEUE": f"faults.{self.name}",
@@ -163,7 +167,7 @@ class Run:
             ),
         }
         with (self.folder / f"worker{number}.log").open("ab") as log:
-            command = [sys.executable, "-m", "pilotage", "worker", "--name", f"w{number}"]
+            command = [sys.executable, "-m", "tests.vms.skewed", "worker", "--name", f"w{number}"]
             self.workers[number] = subprocess.Popen(
                 command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
@@ -191,11 +195,13 @@ class Run:
     # -- faults --------------------------------------------------------------------------------------------------
 
     def harm(self) -> None:
-        """One fault, by chance; kills most often."""
-        kinds = ("kill",) * 6 + ("cut broker", "cut database") * 2
-        kinds += ("stall broker", "stall database", "inventory", "poor inventory", "slow receiver")
-        rare = ("restart database", "kill database", "restart broker")
-        kind = self.random.choice(kinds + rare if self.random.random() < 0.5 else kinds)
+        """One fault, drawn from a deck in which every kind is, kills most often."""
+        if not self._deck:
+            self._deck = ["kill"] * 6 + ["cut broker", "cut database"] * 2
+            self._deck += ["stall broker", "stall database", "inventory", "poor inventory", "slow receiver", "clock"]
+            self._deck += ["restart database", "kill database", "restart broker", "kill broker", "clock"]
+            self.random.shuffle(self._deck)
+        kind = self._deck.pop()
         self.faults[kind] += 1
         door = self.broker_door if "broker" in kind else self.database_door
         if kind == "kill":
@@ -209,9 +215,11 @@ class Run:
         elif kind.endswith("database"):
             self.postgres.stop(kill=kind.startswith("kill"))
             self.postgres.start()
-        elif kind == "restart broker":
-            self.broker.stop()
+        elif kind in ("restart broker", "kill broker"):
+            (self.broker.stop if kind.startswith("restart") else self.broker.kill)()
             self.broker.start()
+        elif kind == "clock":
+            self.random.choice(list(self.workers.values())).send_signal(signal.SIGUSR1)
         self.outside.mood = {"inventory": "out", "poor inventory": "poor", "slow receiver": "slow"}.get(kind, "well")
 
     # -- traffic -------------------------------------------------------------------------------------------------
@@ -231,7 +239,7 @@ class Run:
             for start in range(0, len(bodies), 200):
                 faults = await publisher.publish_all(bodies[start : start + 200])
                 assert not any(faults), faults
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.pace_s)
         finally:
             await link.close()
 

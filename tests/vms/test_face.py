@@ -44,13 +44,14 @@ def pilotage(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Compl
 
 @contextmanager
 def working(folder: Path, *options: str, **environment: str) -> Iterator[str]:
-    """A worker with an API on a free port; yields its URL, ends it as an operator does."""
+    """A worker with an API on a free port; yields its URL, ends it as an operator does. What it tells is in ``log``."""
+    log = (folder / "log").open("wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "pilotage", "worker", "--listen", "127.0.0.1:0", *options],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
         text=True,
     )
     try:
@@ -62,6 +63,7 @@ def working(folder: Path, *options: str, **environment: str) -> Iterator[str]:
     finally:
         process.kill()
         process.communicate(timeout=30)
+        log.close()
 
 
 def call(url: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, Any]:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import msgspec
 from msgspec import Raw, Struct
-from yarl import URL
 
+from pilotage.adapters.kubernetes.asking import ask
 from pilotage.adapters.kubernetes.files import Objects, add_object
 from pilotage.adapters.kubernetes.kubeconfig import Access
 from pilotage.model.errors import InvalidInput
@@ -90,38 +90,13 @@ async def _pages(
 
 
 async def _get(session: aiohttp.ClientSession, access: Access, path: str, query: dict[str, str]) -> Page:
-    url = URL(access.server + path).with_query(query)
-    try:
-        async with session.get(
-            url,
-            headers={**access.headers(), "Accept": "application/json"},
-            ssl=access.tls if access.tls is not None else True,
-            server_hostname=access.tls_name,
-            proxy=access.proxy,
-            allow_redirects=False,  # a token goes nowhere else
-        ) as answer:
-            body = await answer.read()
-    except aiohttp.ClientConnectorCertificateError as error:
-        reason = f"its certificate is not trusted: {error.certificate_error}"
-        raise InvalidInput(access.where, f"{access.server}: {reason}") from error
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        reason = str(error) or "no answer in time"
-        raise InvalidInput(access.where, f"{access.server} can not be asked: {reason}") from error
+    answer = await ask(session, access, path, query=query)
     if answer.status == 410:
         raise Expired
     if answer.status != 200:
-        words = _WORDS.get(answer.status, answer.reason or "")
-        raise InvalidInput(access.where, f"{access.server}{path}: {answer.status}: {words}{_said(body)}")
+        words = _WORDS.get(answer.status, answer.reason)
+        raise InvalidInput(access.where, f"{access.server}{path}: {answer.status}: {words}{answer.words}")
     try:
-        return msgspec.json.decode(body, type=Page)
+        return msgspec.json.decode(answer.body, type=Page)
     except msgspec.DecodeError as error:
         raise InvalidInput(access.where, f"{access.server}{path}: is no list: is this an API server?") from error
-
-
-def _said(body: bytes) -> str:
-    """Return the server's own words, if it is a Status that it sent."""
-    try:
-        message = msgspec.json.decode(body, type=dict[str, object]).get("message")
-    except msgspec.DecodeError:
-        return ""
-    return f" ({message:.300})" if isinstance(message, str) and message else ""

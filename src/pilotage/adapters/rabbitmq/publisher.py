@@ -78,9 +78,9 @@ class Publisher:
             ceiling = min(self._longest_pause_s, self._pause_s * 2 ** (attempt - 1))
             await asyncio.sleep(random.uniform(0, ceiling))
 
-    async def publish_all(self, messages: list[Message]) -> list[PublishFailed | None]:
+    async def publish_all(self, messages: list[Message], queue: str | None = None) -> list[PublishFailed | None]:
         """Publish many at once, confirms in flight together; return what went wrong with each, None if nothing."""
-        outcomes = await asyncio.gather(*map(self.publish, messages), return_exceptions=True)
+        outcomes = await asyncio.gather(*(self.publish(each, queue) for each in messages), return_exceptions=True)
         failed: list[PublishFailed | None] = []
         for outcome in outcomes:
             if outcome is not None and not isinstance(outcome, PublishFailed):

@@ -56,7 +56,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error says that the database is away or busy, so that the same work may succeed later."""
+    """Whether an error says that the database is away, busy or full, so that the same work may succeed later."""
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
@@ -66,7 +66,7 @@ def is_outage(error: BaseException) -> bool:
     if state is not None:  # connection failure, operator intervention, deadlock, serialisation, no room for a session
         return state[:2] in ("08", "57", "53") or state in ("40001", "40P01", "55P03")
     return isinstance(error, OperationalError) and (
-        not told.startswith("no such") and ("locked" in told or "busy" in told or "connect" in told)
+        not told.startswith("no such") and any(sign in told for sign in ("locked", "busy", "connect", "disk is full"))
     )
 
 

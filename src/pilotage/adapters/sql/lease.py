@@ -57,14 +57,17 @@ class Lease:
         self.held_until = 0.0
         """Monotonic time up to which nobody else can have taken over (from the start of the last renewal)."""
 
-    def take(self) -> bool:
-        """Try once to lead. True: we do, in a new epoch. Call it again until it is."""
+    def take(self, *, at_once: bool = False) -> bool:
+        """Try once to lead. True: we do, in a new epoch. Call it again until it is.
+
+        ``at_once``: somebody else decided that we lead, so a holder is not waited for; its writes fail from now on.
+        """
         started = self._monotonic()
         with self._engine.connect() as connection, connection.begin():
             row = connection.execute(select(table).where(table.c.name == self._role)).one_or_none()
             if row is None:
                 epoch = self._create(connection)
-            elif row.holder == "" or self._is_dead(row.holder, row.epoch, row.beat, row.duration_s):
+            elif at_once or row.holder == "" or self._is_dead(row.holder, row.epoch, row.beat, row.duration_s):
                 epoch = self._replace(connection, row.epoch, row.beat)
             else:
                 return False

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 from sqlalchemy import text
 
-from pilotage.adapters.sql.engine import open_engine, reading
+from pilotage.adapters.sql.engine import is_sqlite, open_engine, reading
 from pilotage.app.vms.settings import database_url
 from pilotage.model.errors import InvalidInput
 from pilotage.model.host import Host
@@ -123,6 +123,7 @@ def _query(source: str) -> list[Host]:
     database = open_engine(database_url(url), pool_size=1)
     try:
         with reading(database) as connection:
+            connection.execute(text("PRAGMA query_only = ON" if is_sqlite(connection) else "SET TRANSACTION READ ONLY"))
             rows = [dict(row._mapping) for row in connection.execute(text(query or "SELECT * FROM hosts"))]
     except Exception as error:
         told = " ".join(str(getattr(error, "orig", error)).split())

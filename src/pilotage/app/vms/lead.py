@@ -1,40 +1,29 @@
-"""Who leads among single-active workers: a row of the database, or a file of this machine."""
+"""Who leads among single-active workers: a row of the database, a file of this machine, or a Lease of Kubernetes."""
 
 import asyncio
 import fcntl
 import os
+import time
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
 
 import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from pilotage.adapters.sql.lease import Keeper, Lease
+from pilotage.adapters.kubernetes.lease import ClusterLease
+from pilotage.adapters.sql.lease import RENEWALS, Keeper, Lease
 from pilotage.model.errors import InvalidInput
 
 _log = structlog.get_logger(__name__)
 ROLE = "vms"
 
 
-class Leadership(Protocol):
-    """A role that one process has at a time. `guard` and `is_committed` fence every transaction of its writer."""
-
-    async def win(self, on_lost: Callable[[], None]) -> None:
-        """Return once we lead; ``on_lost`` is called, from any thread, when that ends by itself."""
-
-    async def give_up(self) -> None:
-        """Lead no more, so that another need not wait."""
-
-    def guard(self, connection: Connection, serial: int) -> None:
-        """Inside a transaction: raise `LeaseLost` unless we lead still."""
-
-    def is_committed(self, connection: Connection, serial: int) -> bool:
-        """Whether our transaction of this number was committed."""
-
-
 class RowLeadership:
-    """The lease row: an epoch that every transaction checks."""
+    """The lease row: an epoch that every transaction checks. It is the fence (`pilotage.adapters.sql.writer.Fence`)."""
+
+    _at_once = False
+    """Whether something else decided already: then a holder of the row is not waited for."""
 
     def __init__(self, database: Engine, duration_s: float) -> None:
         self._lease = Lease(database, ROLE, duration_s=duration_s)
@@ -42,11 +31,11 @@ class RowLeadership:
         self._keeper: Keeper | None = None
 
     async def win(self, on_lost: Callable[[], None]) -> None:
-        """Try until the row is ours, then keep it."""
+        """Return once we lead; ``on_lost`` is called, from any thread, when that ends by itself."""
         told = False
         while True:
             try:
-                if await asyncio.to_thread(self._lease.take):
+                if await asyncio.to_thread(self._lease.take, at_once=self._at_once):
                     break
                 if not told:
                     _log.info("standing by", leader=await asyncio.to_thread(self._lease.holder))
@@ -107,3 +96,55 @@ class FileLeadership(RowLeadership):
         """Free the row, then the lock."""
         await super().give_up()
         fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+class KubernetesLeadership(RowLeadership):
+    """A Lease of Kubernetes decides; the row still fences what its holder writes, which a Lease can not."""
+
+    _at_once = True
+
+    def __init__(self, database: Engine, duration_s: float, lease: ClusterLease) -> None:
+        super().__init__(database, duration_s)
+        self._cluster_lease = lease
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def win(self, on_lost: Callable[[], None]) -> None:
+        """Wait for the Lease, keep it, and take the row at once."""
+        told = False
+        while True:
+            try:
+                if await self._cluster_lease.take():
+                    break
+                if not told:
+                    _log.info("standing by", leader=await self._cluster_lease.holder())
+                    told = True
+            except InvalidInput as error:
+                _log.warning("lease unreachable", error=str(error))
+            await asyncio.sleep(min(1.0, self._duration_s / 4))
+        self._keeping = asyncio.create_task(self._keep(on_lost))
+        await super().win(on_lost)
+
+    async def _keep(self, on_lost: Callable[[], None]) -> None:
+        """Renew until the Lease is lost, or could not be renewed for as long as others wait."""
+        held = True
+        while held:
+            await asyncio.sleep(self._duration_s / RENEWALS)
+            try:
+                held = await self._cluster_lease.renew()
+            except InvalidInput as error:
+                _log.warning("lease unreachable", error=str(error))
+                held = time.monotonic() < self._cluster_lease.held_until
+        on_lost()
+
+    async def give_up(self) -> None:
+        """Stop renewing, free the row, then the Lease."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeping
+        await super().give_up()
+        try:
+            await self._cluster_lease.release()
+        except InvalidInput as error:
+            _log.warning("lease not released", error=str(error))
+        await self._cluster_lease.close()

@@ -1,4 +1,4 @@
-"""Buries what was delivered too often: whoever handled it died, again and again. It is kept, with its reason."""
+"""Sets aside what can not be handled: buries what was delivered too often, parks what names no task."""
 
 import asyncio
 import time
@@ -8,10 +8,12 @@ from sqlalchemy import Engine
 
 from pilotage.adapters.rabbitmq.consumer import Consumer
 from pilotage.adapters.rabbitmq.link import Link
+from pilotage.adapters.rabbitmq.publisher import Publisher
 from pilotage.adapters.sql.engine import reading
 from pilotage.adapters.sql.vms.claims import commit
 from pilotage.adapters.sql.vms.requests import statuses_of
 from pilotage.adapters.sql.writer import Writer
+from pilotage.engine.request_queue import Delivery, Message
 from pilotage.model.claim import FINAL, Batch, ErrorClass, Letter
 from pilotage.model.errors import CommitUnknown, StorageDown
 from pilotage.model.vm import id_in
@@ -57,6 +59,17 @@ async def bury(link: Link, database: Engine, writer: Writer, worker: str, receiv
                 _log.warning("database away", error=str(error))
                 await asyncio.sleep(1)
         await consumer.settle(deliveries)
+
+
+async def park(publisher: Publisher, queue: str, letters: list[tuple[Letter, Delivery]]) -> None:
+    """Put messages into the parking queue as they came; why is in their headers, and in the dead letter of each."""
+    messages = [
+        Message(delivery.message_id, delivery.body, {"x-field": letter.field, "x-reason": letter.reason[:1000]})
+        for letter, delivery in letters
+    ]
+    for failed in await publisher.publish_all(messages, queue):
+        if failed is not None:
+            _log.error("a message could not be parked; its dead letter has the beginning of it", error=str(failed))
 
 
 def _ended(database: Engine, ids: list[str]) -> set[str]:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,8 @@ from prometheus_client import generate_latest
 from sqlalchemy.exc import DBAPIError
 
 from pilotage import __version__
+from pilotage.adapters.kubernetes.kubeconfig import find_access
+from pilotage.adapters.kubernetes.lease import ClusterLease
 from pilotage.adapters.rabbitmq.consumer import Consumer
 from pilotage.adapters.rabbitmq.link import Link
 from pilotage.adapters.rabbitmq.publisher import Publisher
@@ -33,9 +36,9 @@ from pilotage.api.http.server import HttpServer, Listen
 from pilotage.api.http.vms import application
 from pilotage.app.stopping import ended_or_asked
 from pilotage.app.vms.inventory import read_inventory
-from pilotage.app.vms.lead import FileLeadership, RowLeadership
+from pilotage.app.vms.lead import FileLeadership, KubernetesLeadership, RowLeadership
 from pilotage.app.vms.metrics import WorkerMetrics
-from pilotage.app.vms.poison import bury
+from pilotage.app.vms.poison import bury, park
 from pilotage.app.vms.relay import Backoff, Receiver, Relay
 from pilotage.app.vms.service import VmService
 from pilotage.app.vms.settings import VmsSettings
@@ -69,6 +72,7 @@ class Role:
         self._metrics = WorkerMetrics()
         self._links: list[Link] = []
         self._tasks: list[asyncio.Task[Any]] = []
+        self._publisher: Publisher | None = None
         self._worker: Worker | None = None
         self._http: HttpServer | None = None
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -79,14 +83,13 @@ class Role:
         settings = self._settings
         self._database = await asyncio.to_thread(_opened, settings.database)
         self._writer = Writer(self._database)
-        publisher = None
         if settings.rabbitmq:
             publishing = await self._link(confirms=True)
-            publisher = Publisher(publishing)
+            self._publisher = Publisher(publishing)
         self._sender = Sender(self._allowed, timeout_s=settings.webhook_timeout_s)
         self._relay = Relay(
             self._writer,
-            publisher=publisher,
+            publisher=self._publisher,
             sender=self._sender,
             receivers=self._receivers,
             callback_secret=settings.callback_secret.get_secret_value(),
@@ -157,14 +160,10 @@ class Role:
         if not settings.single_active:
             await self._work_once(Writer(self._database))
             return
-        leadership = (
-            FileLeadership(self._database, settings.lease_s, settings.lease_file)
-            if settings.lease_file
-            else RowLeadership(self._database, settings.lease_s)
-        )
+        leadership = self._leadership()
         loop, lost = asyncio.get_running_loop(), asyncio.Event()
-        await leadership.win(lambda: _told(loop, lost))
         try:
+            await leadership.win(lambda: _told(loop, lost))
             working = asyncio.ensure_future(self._work_once(Writer(self._database, fence=leadership)))
             losing = asyncio.ensure_future(lost.wait())
             both: set[asyncio.Future[Any]] = {working, losing}
@@ -177,13 +176,28 @@ class Role:
         finally:
             await leadership.give_up()
 
+    def _leadership(self) -> RowLeadership:
+        settings = self._settings
+        if settings.lease_kubernetes:
+            if settings.lease_file:
+                raise InvalidInput("lease_file", "decides who leads, and so does lease_kubernetes: name one of them")
+            namespace, _, name = settings.lease_kubernetes.partition("/")
+            access = find_access(None, None, os.environ)
+            lease = ClusterLease(access, namespace, name, holder=self.name, duration_s=settings.lease_s)
+            return KubernetesLeadership(self._database, settings.lease_s, lease)
+        if settings.lease_file:
+            return FileLeadership(self._database, settings.lease_s, settings.lease_file)
+        return RowLeadership(self._database, settings.lease_s)
+
     async def _work_once(self, writer: Writer) -> None:
         settings = self._settings
         queue: RequestQueue
-        link = None
+        link, parking = None, None
         if settings.rabbitmq:
+            assert self._publisher is not None
             link = await self._link(confirms=False)
             queue = Consumer(link, prefetch=settings.prefetch)
+            parking = partial(park, self._publisher, link.topology.parked)
         else:
             queue = SqlQueue(writer, self.name)
         seed = int.from_bytes(self.name.encode()[-8:], "big") % 2**31
@@ -200,6 +214,7 @@ class Role:
             linger_s=settings.linger_ms / 1000,
             on_settled=self._relay.wake,
             admit=self.service.admit,
+            park=parking,
         )
         burying = None
         try:

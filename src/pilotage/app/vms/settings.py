@@ -32,8 +32,8 @@ class VmsSettings(BaseModel):
     delivery_limit: Annotated[
         int, Field(ge=1, le=100_000, description="redeliveries after which a message is set aside")
     ] = 20
-    prefetch: Annotated[int, Field(ge=1, le=2000, description="deliveries open at once per worker")] = 1500
-    batch: Annotated[int, Field(ge=1, le=2000, description="most requests in one transaction")] = 500
+    prefetch: Annotated[int, Field(ge=1, le=2000, description="deliveries open at once per worker")] = 2000
+    batch: Annotated[int, Field(ge=1, le=2000, description="most requests in one transaction")] = 1000
     linger_ms: Annotated[float, Field(ge=0, le=1000, description="how long the first request waits for more")] = 2.0
     strategy: Annotated[
         str,
@@ -55,6 +55,14 @@ class VmsSettings(BaseModel):
     single_active: Annotated[bool, Field(description="one worker leads and consumes, the others stand by")] = False
     lease_file: Annotated[
         str, Field(description="single_active: a file on this machine decides who leads, not a row of the database")
+    ] = ""
+    lease_kubernetes: Annotated[
+        str,
+        Field(
+            pattern=r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+            description="single_active: NAMESPACE/NAME of a Lease that decides who leads; reached as kubectl would, "
+            "or by the service account of the pod",
+        ),
     ] = ""
     lease_s: Annotated[float, Field(ge=0.5, le=3600, description="how long a silent leader is believed")] = 10.0
     listen: Annotated[str, Field(description="HOST:PORT of the HTTP API, health and metrics; empty: none")] = (

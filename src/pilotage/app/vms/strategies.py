@@ -31,7 +31,7 @@ class Strategies:
         text = self._default_text
         if self._file is not None:
             try:
-                text = self._file.read_text(encoding="utf-8").strip() or text
+                text = _told(self._file.read_text(encoding="utf-8")) or text
             except FileNotFoundError:
                 pass
             except (OSError, UnicodeDecodeError) as error:
@@ -68,3 +68,12 @@ class Strategies:
             devices=policy.devices,
             name=policy.name,
         )
+
+
+def _told(text: str) -> str:
+    """The strategy that a file tells: its text, or what it says SCHEDULING_STRATEGY is, as a file of an environment."""
+    for line in text.splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and name.strip() == "SCHEDULING_STRATEGY":
+            return value.strip().strip("\"'")
+    return text.strip()

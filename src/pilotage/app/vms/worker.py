@@ -57,7 +57,10 @@ class Work(Struct):
 
 
 class Worker:
-    """``batch``: most requests of one transaction; ``linger_s``: how long the first one waits for more."""
+    """``batch``: most requests of one transaction; ``linger_s``: how long the first one waits for more.
+
+    ``park`` keeps whole what names no task that could be asked for, before it is acknowledged.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Worker:
         idle_s: float = 0.5,
         on_settled: Callable[[], None] = lambda: None,
         admit: Callable[[SchedulingRequest], None] = lambda request: None,
+        park: Callable[[list[tuple[Letter, Delivery]]], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -88,6 +92,7 @@ class Worker:
         self._idle_s = idle_s
         self._on_settled = on_settled
         self._admit = admit
+        self._park = park
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decide")
         self._entries: dict[str, Entry] = {}
@@ -348,6 +353,9 @@ class Worker:
             del self._entries[each.task_id]
             settled += entry.deliveries
             self._take_up(entry.others)
+        nameless = [each for each in work.letters if not each[0].task_id]
+        if nameless and self._park is not None:
+            await self._park(nameless)
         await self._queue.settle(settled)
         self._woken.set()
         self._on_settled()

@@ -3,12 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
+import structlog
 from sqlalchemy import Connection, text
 
 from pilotage.adapters.sql.vms.rows import locking, run_rows
 from pilotage.adapters.sql.writer import Writer
 from pilotage.engine.request_queue import Delivery
+from pilotage.model.errors import CommitUnknown, StorageDown
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class SqlQueue:
@@ -33,7 +40,7 @@ class SqlQueue:
     async def batch(self, at_most: int, linger_s: float) -> list[Delivery]:
         """Return 1 to ``at_most`` deliveries; none when the queue was stopped."""
         while not self._stopping.is_set():
-            taken = await asyncio.wrap_future(self._writer.run(lambda c: self._take(c, at_most)))
+            taken = await self._patiently(lambda c: self._take(c, at_most))
             if taken:
                 return taken
             try:
@@ -47,18 +54,26 @@ class SqlQueue:
         rows = [{"id": each.tag} for each in deliveries]
         delete = "DELETE FROM vm_queue WHERE id IN (SELECT id FROM {rows})"
         if rows:
-            await asyncio.wrap_future(self._writer.run(lambda c: run_rows(c, delete, {"id": "bigint"}, rows).rowcount))
+            await self._patiently(lambda c: run_rows(c, delete, {"id": "bigint"}, rows).rowcount)
 
     async def give_back(self, deliveries: list[Delivery]) -> None:
         """Deliver these again, to this worker or another, at once."""
         rows = [{"id": each.tag} for each in deliveries]
         free = "UPDATE vm_queue SET taken_until = 0 WHERE id IN (SELECT id FROM {rows})"
         if rows:
-            await asyncio.wrap_future(self._writer.run(lambda c: run_rows(c, free, {"id": "bigint"}, rows).rowcount))
+            await self._patiently(lambda c: run_rows(c, free, {"id": "bigint"}, rows).rowcount)
 
     async def stop(self) -> None:
         """Take nothing new."""
         self._stopping.set()
+
+    async def _patiently(self, work: Callable[[Connection], T]) -> T | None:
+        """Write; None if the database is away or full: what was not settled then is delivered again."""
+        try:
+            return await asyncio.wrap_future(self._writer.run(work))
+        except (StorageDown, CommitUnknown) as error:
+            _log.warning("queue unreachable", error=str(error))
+            return None
 
     def _take(self, connection: Connection, at_most: int) -> list[Delivery]:
         now = self._clock()

@@ -91,7 +91,7 @@ def _task_row(each: Decided, now: float) -> dict[str, Any]:
         "request": each.request,
         "history": "".join(lines),
         "created_at": each.received_at,
-        "processing_ms": round((now - each.received_at) * 1000, 3),
+        "processing_ms": round(max(0.0, now - each.received_at) * 1000, 3),  # a clock may jump back
         "attempts": each.attempts,
         "event_id": event_of(each.task_id, status),
     }
