@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pilotage import Node, Task, TaskSpec, devices, scorers
 from pilotage.engine.state import State
 from pilotage.kernel.nodes import Nodes
-from pilotage.kernel.worth import Worth, stranded, stranded_of_one, worth_table
+from pilotage.kernel.worth import HEADROOM, Worth, stranded, stranded_of_one, worth_table
 from pilotage.sim.traces.catalogue import load_trace
 
 USUAL = {220: 83, 230: 250, 320: 333, 460: 500, 550: 667, 690: 750, 780: 917, 810: 1000}
@@ -149,5 +149,5 @@ def test_without_a_mix_a_remainder_is_worth_itself() -> None:
     worth = Worth(None)
     assert worth.worth_list == list(range(1001))
     # Any node's own ratio bounds the CPU per GPU then: half of 0.9 x 8 cores beside one GPU strands an eighth of it.
-    limits = worth.limits(np.array([8_000]), np.array([1]))
+    limits = worth.limits(HEADROOM * np.array([8_000]) / np.array([1]))
     assert stranded(np.array([3_600]), np.array([1000]), limits).tolist() == [125.0]

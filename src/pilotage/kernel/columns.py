@@ -7,7 +7,7 @@ meaning of a change belong to the engine; here are only the numbers.
 
 from collections.abc import Callable, Hashable
 from copy import copy
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -22,6 +22,7 @@ from pilotage.model.task import HostPort, TaskSpec
 from pilotage.model.workload import Workload
 
 T = TypeVar("T", bound=Hashable)
+Fact = TypeVar("Fact")
 
 ABSENT = 0
 """Code of a label that a node does not have."""
@@ -108,7 +109,7 @@ class Columns:
         """By row, who made room there and has not come yet."""
         self._read_row = -1
         self._read: tuple[list[int], list[int]] = ([], [])
-        self._capacity_bounds: dict[int, tuple[int, int]] = {}
+        self._of_nodes: dict[Hashable, Any] = {}
         self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
         """By name, the function that files a task's spec under a key."""
         self._counts: dict[str, dict[Hashable, IntArray]] = {}
@@ -126,14 +127,14 @@ class Columns:
         if self.n == self.rows:
             self._grow(max(16, 2 * self.rows))
         self.names.append("")
-        self._capacity_bounds = {}
+        self._of_nodes = {}
         self.n += 1
         return self.n - 1
 
     def write_node(self, row: int, node: Node, order: int) -> None:
         """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
         self._read_row = -1
-        self._capacity_bounds = {}
+        self._of_nodes = {}
         self.neighbours.touch(row)
         self.names[row] = node.name
         self.row_of[node.name] = row
@@ -159,7 +160,7 @@ class Columns:
     def clear_row(self, row: int) -> None:
         """Make ``row`` blank. No task may be on it."""
         self._read_row = -1
-        self._capacity_bounds = {}
+        self._of_nodes = {}
         self.neighbours.touch(row)
         del self.row_of[self.names[row]]
         self.names[row] = ""
@@ -230,14 +231,24 @@ class Columns:
             self._read = self.used[:, row].tolist(), self.capacity[:, row].tolist()
         return self._read
 
+    def of_nodes(self, key: Hashable, work_out: Callable[[], Fact]) -> Fact:
+        """Return what ``work_out`` returns, kept under ``key`` until a node comes, changes or goes.
+
+        For what follows from the nodes alone, whatever tasks they have.
+        """
+        found: Fact | None = self._of_nodes.get(key)
+        if found is None:
+            found = self._of_nodes[key] = work_out()
+        return found
+
     def capacity_bounds(self, resource: int) -> tuple[int, int]:
         """Return the smallest and the largest capacity of a resource, by index, among all rows; (0, 0) of none."""
-        found = self._capacity_bounds.get(resource)
-        if found is None:
+
+        def look() -> tuple[int, int]:
             column = self.capacity[resource, : self.n]
-            found = (column.min().item(), column.max().item()) if self.n else (0, 0)
-            self._capacity_bounds[resource] = found
-        return found
+            return (column.min().item(), column.max().item()) if self.n else (0, 0)
+
+        return self.of_nodes(("capacity bounds", resource), look)
 
     def scratch(self) -> "Columns":
         """Return columns of which all that tasks change is a copy: for trying out what is not to be."""

@@ -83,6 +83,10 @@ class Nodes:
         """Return the entries of a whole column that belong to the rows in view."""
         return column[self.rows] if isinstance(self.rows, slice) else column.take(self.rows)
 
+    def across(self, facts: NDArray[S]) -> NDArray[S]:
+        """Return the entries of several columns, [facts, rows], that belong to the rows in view."""
+        return facts[:, self.rows] if isinstance(self.rows, slice) else facts.take(self.rows, axis=1)
+
     @property
     def free(self) -> Amounts:
         """Amounts not taken, in base units; below zero when a node shrank under its tasks."""
@@ -101,8 +105,7 @@ class Nodes:
     @property
     def gpu_free(self) -> IntArray:
         """Thousandths left on each GPU: int64[G, n], 0 where a node has fewer GPUs."""
-        free = self.columns.gpu_free
-        return free[:, self.rows] if isinstance(self.rows, slice) else free.take(self.rows, axis=1)
+        return self.across(self.columns.gpu_free)
 
     @property
     def gpu_count(self) -> IntArray:

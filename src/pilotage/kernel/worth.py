@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from pilotage.kernel.arrays import FloatArray, IntArray
+from pilotage.kernel.columns import Columns
 from pilotage.kernel.knapsack import knapsack
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.workload import Workload
@@ -23,6 +24,9 @@ OPENING = 100
 
 Where nothing leaves, every remainder is filled in the end. Where tasks come and go, whole GPUs are what runs out.
 """
+
+MOST = WHOLE_GPU + OPENING
+"""What a share costs at most; also where no GPU fits."""
 
 _UNIT = 10
 """Thousandths of a GPU in one unit of the knapsack; shares are rounded up, remainders down."""
@@ -57,10 +61,19 @@ class Worth:
     def _set(self, table: list[int]) -> None:
         self.worth_list = table
         self.worth: IntArray = np.array(table, np.int64)
+        self._losses: dict[int, IntArray] = {}
 
-    def limits(self, cpu: IntArray, gpus: IntArray) -> FloatArray:
-        """Return the CPU per GPU, in milli, below which a node's idle GPUs are stranded, from its totals [n]."""
-        own = HEADROOM * cpu / np.maximum(gpus, 1)
+    def losses(self, share: int) -> IntArray:
+        """Return by remainder, int64[1001], the worth that a share takes from it; ``MOST`` where it does not fit."""
+        losses = self._losses.get(share)
+        if losses is None:
+            losses = self._losses[share] = np.full(WHOLE_GPU + 1, MOST)
+            losses[share:] = self.worth[share:] - self.worth[: WHOLE_GPU + 1 - share]
+            losses[WHOLE_GPU] += self.opening
+        return losses
+
+    def limits(self, own: FloatArray) -> FloatArray:
+        """Return the CPU per GPU, in milli, below which nodes with such ratios of their own strand idle GPUs, [n]."""
         limits: FloatArray = np.minimum(own, self.cpu_per_gpu)
         return limits
 
@@ -72,14 +85,28 @@ def worth_of(workload: Workload | None) -> Worth:
 
 
 def stranded(cpu: IntArray, gpu: IntArray, limits: FloatArray) -> FloatArray:
-    """Return the stranded part of ``gpu`` idle thousandths beside ``cpu`` free milli, float64[n].
+    """Return the stranded part of ``gpu`` idle thousandths beside ``cpu`` free milli, float64[..., n].
 
     gpu x max(0, 1 - 1000 cpu / (gpu x limit))^3: nothing while the CPU suffices, all of it when none is left.
     """
     need = gpu * limits
-    lacking = np.maximum(1.0 - WHOLE_GPU * np.maximum(cpu, 0) / np.where(need > 0, need, 1.0), 0.0)
-    part: FloatArray = np.where(need > 0, gpu * (lacking * lacking * lacking), 0.0)
+    some = need > 0
+    lacking = 1.0 - WHOLE_GPU * np.maximum(cpu, 0) / np.where(some, need, 1.0)
+    np.maximum(lacking, 0.0, out=lacking)
+    part: FloatArray = gpu * (lacking * lacking * lacking)
+    part *= some
     return part
+
+
+def own_ratios(columns: Columns) -> FloatArray:
+    """Return `HEADROOM` times the milli CPU per GPU of each row, float64[n]."""
+
+    def work_out() -> FloatArray:
+        cpu, gpus = columns.capacity[columns.resources["cpu"], : columns.n], columns.gpu_count[: columns.n]
+        ratios: FloatArray = HEADROOM * cpu / np.maximum(gpus, 1)
+        return ratios
+
+    return columns.of_nodes("own ratios of CPU to GPUs", work_out)
 
 
 def stranded_of_one(cpu: int, gpu: int, limit: float) -> float:

@@ -30,13 +30,16 @@ class Capacity(Filter):
         )
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
-        if not fragment:
-            return np.ones(len(nodes), np.bool_)
-        (name, amount), *others = fragment
-        fits = _fits(nodes, name, amount)
-        for name, amount in others:
-            fits &= _fits(nodes, name, amount)
-        return fits
+        c = nodes.columns
+        used, capacity = nodes.across(c.used), nodes.across(c.capacity)
+        fits: BoolArray | None = None
+        for name, amount in fragment:
+            i = c.resources.get(name)
+            if i is None:
+                return np.zeros(len(nodes), np.bool_)
+            enough = used[i] + amount <= capacity[i]
+            fits = enough if fits is None else np.logical_and(fits, enough, out=fits)
+        return np.ones(len(nodes), np.bool_) if fits is None else fits
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
         used, capacity = columns.amounts_of(row)
@@ -48,7 +51,7 @@ class Capacity(Filter):
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
         """Counts a node under every resource that it lacks, as kube-scheduler does."""
-        lacking = {name: len(nodes) - int(np.count_nonzero(_fits(nodes, name, amount))) for name, amount in fragment}
+        lacking = {item[0]: len(nodes) - int(np.count_nonzero(self.mask((item,), nodes))) for item in fragment}
         return {
             "Too many tasks" if name == "tasks" else f"Insufficient {name}": count
             for name, count in lacking.items()
@@ -64,12 +67,3 @@ class Capacity(Filter):
             if missing > 0:
                 changes.append(MoreFree(name, missing))
         return tuple(changes)
-
-
-def _fits(nodes: Nodes, name: str, amount: int) -> BoolArray:
-    c = nodes.columns
-    i = c.resources.get(name)
-    if i is None:
-        return np.zeros(len(nodes), np.bool_)
-    fits: BoolArray = nodes.of(c.used[i]) + amount <= nodes.of(c.capacity[i])
-    return fits

@@ -32,7 +32,8 @@ class GpuFit(Filter):
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
         count, share, models = fragment
         fitting = (nodes.gpu_free >= share).sum(axis=0, dtype=np.int16)  # 16 bits: many times faster than 64
-        return (fitting >= count) & self._allowed(models, nodes)
+        fits: BoolArray = fitting >= count
+        return fits & self._allowed(models, nodes) if models else fits
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
         count, share, models = fragment

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotage.kernel.arrays import FloatArray, IntArray
+from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
-from pilotage.kernel.worth import HEADROOM, OPENING, Worth, stranded, stranded_of_one, worth_of
+from pilotage.kernel.worth import HEADROOM, MOST, Worth, own_ratios, stranded, stranded_of_one, worth_of
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.task import Task
 
@@ -19,8 +19,6 @@ Fragment = tuple[int, int, int]
 BUCKET = 50
 """Thousandths of a GPU in one step of the cost: what is cheaper by less leaves the choice to the node order."""
 _SLACK = 1e-6
-_MOST = WHOLE_GPU + OPENING
-"""What a share costs at most; also where no GPU fits."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,17 @@ class WorthAndStranding(Scorer):
         cpu, gpus, share = fragment
         worth = worth_of(nodes.columns.workload)
         free = np.maximum(nodes.gpu_free, 0)
-        cpu_free, idle = nodes.free["cpu"], free.sum(axis=0)
-        lost: IntArray = np.full(len(nodes), gpus * WHOLE_GPU, np.int64)
+        lost: IntArray | int = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            each = worth.worth.take(free) - worth.worth.take(np.maximum(free - share, 0))
-            if worth.opening:
-                each += worth.opening * (free == WHOLE_GPU)
-            lost = np.where(free >= share, each, _MOST).min(axis=0, initial=_MOST)
-        limits = worth.limits(nodes.capacity["cpu"], nodes.gpu_count)
-        after = stranded(cpu_free - cpu, np.maximum(idle - gpus * share, 0), limits)
-        newly = after - stranded(cpu_free, idle, limits)
-        return -(_buckets(lost.astype(np.float64)) + _buckets(newly))
+            lost = worth.losses(share).take(free).min(axis=0, initial=MOST)
+        idle, spare = np.empty((2, len(nodes)), np.int64), np.empty((2, len(nodes)), np.int64)  # before and after
+        idle[0], spare[0] = free.sum(axis=0), nodes.free["cpu"]
+        np.maximum(idle[0] - gpus * share, 0, out=idle[1])
+        np.subtract(spare[0], cpu, out=spare[1])
+        before, after = stranded(spare, idle, worth.limits(nodes.of(own_ratios(nodes.columns))))
+        newly = np.ceil((after - before) / BUCKET - _SLACK)
+        score: IntArray = lost // -BUCKET - newly.astype(np.int64)
+        return score
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
@@ -64,11 +62,11 @@ class WorthAndStranding(Scorer):
         cpu_free, idle = capacity[at] - used[at], sum(free)
         lost = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            lost = min([_lost(worth, left, share) for left in free if left >= share], default=_MOST)
+            lost = min([_lost(worth, left, share) for left in free if left >= share], default=MOST)
         limit = min(HEADROOM * capacity[at] / max(columns.gpu_count.item(row), 1), worth.cpu_per_gpu)
         after = stranded_of_one(cpu_free - cpu, max(idle - gpus * share, 0), limit)
         newly = after - stranded_of_one(cpu_free, idle, limit)
-        return -(math.ceil(lost / BUCKET - _SLACK) + math.ceil(newly / BUCKET - _SLACK))
+        return lost // -BUCKET - math.ceil(newly / BUCKET - _SLACK)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,3 @@ class LeastWorth(DeviceRule):
 def _lost(worth: Worth, left: int, share: int) -> int:
     lost = worth.worth_list[left] - worth.worth_list[left - share]
     return lost + worth.opening if left == WHOLE_GPU else lost
-
-
-def _buckets(thousandths: FloatArray) -> IntArray:
-    return np.ceil(thousandths / BUCKET - _SLACK).astype(np.int64)
