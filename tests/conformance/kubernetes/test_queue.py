@@ -90,5 +90,5 @@ def test_pods_are_taken_in_the_order_of_the_release(oracle: Oracle, seed: int) -
         assert ours["gated"] == (theirs["gated"] or [])
         pods += sum(1 for name in ours["popped"] if name)
         held += len(ours["gated"])
-    assert pods > 1500
+    assert pods > 1000
     assert held > 10, "gates hold nobody"
