@@ -11,8 +11,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
+from pilotage.api.http.server import Listen
+from pilotage.app.tasks.instance import serve_instance
 from pilotage.app.tasks.role import Serve
 from pilotage.app.tasks.settings import ServeSettings
+from pilotage.service.worker import WorkerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +123,32 @@ def settings(folder: Path, **more: Any) -> ServeSettings:
         "strategy": "shortest_queue",  # binds at submit, as the original does: instances here need not end anything
     }
     return ServeSettings(**(quick | more))
+
+
+@contextmanager
+def instance(url: str, function: Callable[[Any, Any], Any] | None = None, **settings: Any) -> Iterator[str]:
+    """A reference instance on a thread, registered."""
+    up, done = threading.Event(), []
+
+    def serve() -> None:
+        async def main() -> None:
+            stop = asyncio.Event()
+            done.append((asyncio.get_running_loop(), stop))
+            worker = WorkerSettings(**({"model": "m", "run_ms": 5} | settings))
+            await serve_instance(worker, Listen(), stop, schedulers=(url,), function=function, ready=lambda _: up.set())
+
+        uvloop.run(main())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert up.wait(20)
+    try:
+        yield url
+    finally:
+        loop, stop = done[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 class FakeInstance:

@@ -6,50 +6,18 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvloop
 
 from pilotage import AsyncClient, Client, Scheduler
-from pilotage.api.http.server import Listen
-from pilotage.app.tasks.instance import serve_instance
 from pilotage.client import ApiError, TaskFailed
 from pilotage.model.errors import InvalidInput
-from pilotage.service.worker import WorkerSettings
-from tests.api.running import Service, eventually, running
+from tests.api.running import Service, eventually, instance, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def instance(url: str, function: Callable[[Any, Any], Any] | None = None, **settings: Any) -> Iterator[str]:
-    """A reference instance on a thread, registered."""
-    up, done = threading.Event(), []
-
-    def serve() -> None:
-        async def main() -> None:
-            stop = asyncio.Event()
-            done.append((asyncio.get_running_loop(), stop))
-            worker = WorkerSettings(**({"model": "m", "run_ms": 5} | settings))
-            await serve_instance(worker, Listen(), stop, schedulers=(url,), function=function, ready=lambda _: up.set())
-
-        uvloop.run(main())
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    assert up.wait(20)
-    try:
-        yield url
-    finally:
-        loop, stop = done[0]
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ SERVERS = (
     Server("redis-server"),
     Server("prometheus"),
     Server("chromium"),
+    Server("openssl", (), ("version",)),
 )
 
 

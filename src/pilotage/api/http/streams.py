@@ -16,7 +16,7 @@ from pilotage.api.http.wire import EXPECTED, decode
 from pilotage.model.errors import InvalidInput
 from pilotage.model.routing import COMPLETED
 from pilotage.service.events import Event, Watcher
-from pilotage.service.ports import NotFound, NotLeading
+from pilotage.service.ports import NotLeading
 
 BEAT_S = 15
 """Seconds of silence after which a comment is sent, so that nobody in between closes the stream."""
@@ -105,8 +105,9 @@ async def _push_events(leading: Leading, socket: WebSocket) -> None:
 
 async def _send_completed(leading: Leading, socket: WebSocket, task_id: str) -> None:
     try:
+        await leading.service.stored()  # events are told as things happen, and this one has the result in it
         row = await leading.service.find(task_id)
-    except NotFound:
+    except EXPECTED:  # forgotten meanwhile, or the service leads no longer
         return
     data = record(row) | {"replica_id": None}
     await socket.send_text(msgspec.json.encode({"event": "task_completed", "data": data}).decode())
