@@ -239,6 +239,7 @@ def _url(process: Process) -> str:
 def memory(folder: str, tasks: int) -> None:
     """Resident memory of the service while so many tasks pass through it."""
     rows: list[Row] = []
+    why: set[str] = set()
     with (
         service(folder, keep_tasks=50_000) as process,
         started("benchmarks.task_servers", "instances", "8", _url(process)),
@@ -256,7 +257,9 @@ def memory(folder: str, tasks: int) -> None:
                     "refused": load.refused,
                 }
             )
+            why |= {load.why} - {""}
     half = rows[len(rows) // 2 :]
     grown = half[-1]["resident MB"] - half[0]["resident MB"]
     per_task = grown * 1e6 / max(1, half[-1]["tasks"] - half[0]["tasks"])
-    publish("task-memory", "Memory of the service", rows, [f"slope over the second half: {per_task:.1f} bytes a task"])
+    notes = [f"slope over the second half: {per_task:.1f} bytes a task", *(f"refused: {each}" for each in sorted(why))]
+    publish("task-memory", "Memory of the service", rows, notes)

@@ -234,3 +234,22 @@ def test_a_switch_moves_nothing_and_keeps_the_books(name: str) -> None:
     strategy = q.strategy
     assert isinstance(strategy, Push)
     assert [strategy.backlog(f"i{number}").outstanding for number in range(3)] == [3, 3, 3]  # type: ignore[union-attr]
+
+
+def test_alarms_of_tasks_that_ended_do_not_pile_up() -> None:
+    q = queue(run_s=3600.0)
+    q.instance_changed(Instance(id="i0", model="a", slots=4), 0)
+    held = task(0, deadline_s=10_000)
+    q.submit(held, 0)
+    for number in range(1, 5_000):
+        q.submit(task(number), number)
+        q.completed(f"t{number}", 0.5, number)
+    alarm = q.next_alarm()
+    assert alarm == 3600, "of the one that has not ended"
+    q.completed("t0", 0.5, 5_000)
+    for number in range(5_000, 8_000):
+        q.submit(task(number), number)
+        q.completed(f"t{number}", 0.5, number)
+    alarm = q.next_alarm()
+    assert alarm is not None
+    assert alarm > 3600 + 5_000

@@ -6,7 +6,7 @@ sends only what is stored. A task is in exactly one place: with the strategy (qu
 """
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from msgspec import Struct, structs
@@ -91,6 +91,10 @@ class Limits(Struct, frozen=True):
     rest_s: float = 0.2
     longest_rest_s: float = 5.0
     run_s: float = 3600.0
+
+
+STALE_ALARMS = 1_000
+"""Alarms of tasks that have ended are kept until they are so many, and more than the others."""
 
 
 class TaskQueue:
@@ -262,6 +266,13 @@ class TaskQueue:
         self.on[live.instance][live.id] = live
         self._placed += 1
         heappush(self._alarms, (now + self._limits.run_s, live.attempt, live.id))
+        if len(self._alarms) > STALE_ALARMS + 4 * len(self.live):  # a task has two at the most that can still ring
+            self._alarms = [each for each in self._alarms if self._can_ring(each)]
+            heapify(self._alarms)
+
+    def _can_ring(self, alarm: tuple[float, int, str]) -> bool:
+        live = self.live.get(alarm[2])
+        return live is not None and alarm[1] in (-1, live.attempt)
 
     def _again(self, live: LiveTask, reason: str, now: float) -> list[Step]:
         """End an attempt; queue the task for the next one, let it rest first, or give it up."""
