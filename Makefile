@@ -53,7 +53,7 @@ protos: env-dev  ## generate the gRPC messages from their .proto files
 servers:  ## install the real servers that some tests talk to (Debian, Ubuntu; root); starts none
 	@scripts/install-servers
 
-controlplane:  ## build the real Kubernetes control plane that some tests talk to (Go; 10 minutes when cold)
+controlplane:  ## build the real Kubernetes control plane that some tests talk to (Go; 15 minutes when cold)
 	@tests/controlplane/build
 
 lock: env-dev  ## pin the newest dependencies into requirements/*.lock

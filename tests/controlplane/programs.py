@@ -13,10 +13,10 @@ BUILD = Path(__file__).parent / "build"
 
 
 @cache
-def folders() -> tuple[Path, Path]:
-    """Where the servers and the oracle are, or would be."""
+def folders() -> tuple[Path, ...]:
+    """Where the servers and the oracles are, or would be."""
     told = subprocess.run([BUILD, "--where"], capture_output=True, text=True, check=True).stdout.split()
-    return Path(told[0]), Path(told[1])
+    return tuple(map(Path, told))
 
 
 def find(name: str) -> Path | None:

@@ -217,7 +217,7 @@ func (w *World) decide(f framework.Framework, pod *v1.Pod, probe *Probe) (Decisi
 	state := framework.NewCycleState()
 	state.Write(framework.PodsToActivateKey, framework.NewPodsToActivate())
 	start := now()
-	result, err := w.sched.SchedulePod(w.ctx, f, state, pod)
+	result, err := w.choose(f, state, pod)
 	decision := Decision{Nanos: now() - start}
 	if err == nil {
 		decision.Node, decision.Feasible, decision.Evaluated = result.SuggestedHost, result.FeasibleNodes, result.EvaluatedNodes

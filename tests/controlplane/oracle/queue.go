@@ -56,7 +56,7 @@ func (w *World) queued(turns []Turn) (*Queue, error) {
 				return nil, err
 			}
 			waiting[keyOf(pod)] = pod
-			queue.Add(logger, pod)
+			w.enqueue(pod)
 		case turn.Update != nil:
 			pod, err := w.pod(turn.Update)
 			if err != nil {
@@ -67,7 +67,7 @@ func (w *World) queued(turns []Turn) (*Queue, error) {
 				return nil, fmt.Errorf("turn %d: %q does not wait", i, keyOf(pod))
 			}
 			waiting[keyOf(pod)] = pod
-			queue.Update(logger, old, pod)
+			w.requeue(old, pod)
 		default:
 			return nil, fmt.Errorf("turn %d says nothing to do", i)
 		}
@@ -84,7 +84,7 @@ func keyOf(pod *v1.Pod) string { return pod.Namespace + "/" + pod.Name }
 // pop sends a pod through the queue. A cycle begins so: batching tells by it that no other pod came between.
 func (w *World) pop(pod *v1.Pod) error {
 	queue, logger := w.sched.SchedulingQueue, klog.FromContext(w.ctx)
-	queue.Add(logger, pod)
+	w.enqueue(pod)
 	if len(queue.PodsInActiveQ()) == 0 {
 		queue.Delete(pod)
 		return fmt.Errorf("pod %s is held back before the queue", keyOf(pod))

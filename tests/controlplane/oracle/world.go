@@ -14,7 +14,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
@@ -112,7 +111,7 @@ func newWorld(question *Question) (*World, error) {
 		parallelism = 1
 	}
 	w.sched, err = scheduler.New(w.ctx, client, w.factory, nil,
-		func(string) events.EventRecorder { return silent{} },
+		recorder,
 		scheduler.WithProfiles(cfg.Profiles...),
 		scheduler.WithPercentageOfNodesToScore(cfg.PercentageOfNodesToScore),
 		scheduler.WithExtenders(cfg.Extenders...),
