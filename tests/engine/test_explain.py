@@ -16,6 +16,7 @@ from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.policies import named
 from pilotage.model.change import (
     Change,
+    CompanyThere,
     LabelGiven,
     LabelTaken,
     ModelAllowed,
@@ -28,8 +29,17 @@ from pilotage.model.change import (
     TasksLeft,
     Uncordoned,
 )
+from pilotage.model.company import Company, Selector, Spread
+from pilotage.model.effects import Evict, Nominated, Reject
 from pilotage.model.errors import InvalidInput
-from pilotage.model.events import NodeAdded, QueueDeclared, TaskSubmitted
+from pilotage.model.events import (
+    NodeAdded,
+    NodeUpdated,
+    QueueDeclared,
+    TaskFinished,
+    TaskPlaced,
+    TaskSubmitted,
+)
 from pilotage.model.expression import Expression, Operator
 from pilotage.model.group import Group
 from pilotage.model.node import Taint
@@ -233,6 +243,70 @@ def test_members_of_a_group_that_are_too_many() -> None:
     engine.decide()
     found = explain(engine, Task(id="t", spec=spec), 0.0, about="n").asked
     assert found.refusals[0].changes == (TasksLeft("rack", "r1", 1),)
+
+
+WITH_DOMAINS = Policy(filters=[*filters.DEFAULT, *filters.DOMAIN])
+WEB = Selector((Expression("app", Operator.IN, ("web",)),))
+
+
+@pytest.mark.parametrize(
+    ("wish", "about", "changes"),
+    [
+        ({"spread": (Spread(key="zone", selector=WEB),)}, "a1", [TasksLeft("zone", "a", 2)]),
+        ({"spread": (Spread(key="zone", selector=WEB, max_skew=2),)}, "a1", [TasksLeft("zone", "a", 1)]),
+        ({"spread": (Spread(key="zone", selector=WEB),)}, "bare", [LabelGiven("zone", "b")]),
+        ({"no_company": (Company("zone", WEB),)}, "a1", [TasksLeft("zone", "a", 2)]),
+        ({"company": (Company("zone", WEB),)}, "b1", [CompanyThere("zone", "b")]),
+        ({"company": (Company("zone", WEB),)}, "bare", [LabelGiven("zone", "a")]),
+        ({"company": (Company("zone", None),)}, "b1", []),
+    ],
+)
+def test_wishes_about_other_tasks(wish, about, changes) -> None:
+    def engine_then() -> Engine:
+        engine = Engine(WITH_DOMAINS)
+        for name, labels in (("a1", {"zone": "a"}), ("a2", {"zone": "a"}), ("b1", {"zone": "b"}), ("bare", {})):
+            engine.apply(NodeAdded(Node(name=name, capacity={"tasks": 9}, labels=labels)))
+        for i, name in enumerate(("a1", "a2")):
+            engine.apply(TaskPlaced(Task(id=f"web-{i}", spec=TaskSpec(), labels={"app": "web"}), name))
+        return engine
+
+    task = Task(id="t", spec=TaskSpec(**wish), labels={"app": "web"} if "spread" in wish else {})
+    (refusal,) = explain(engine_then(), task, 0.0, about=about).asked.refusals
+    assert list(refusal.changes) == changes
+    # Each change makes the node fit, and one step less does not.
+    for change in changes:
+        count = change.count if isinstance(change, TasksLeft) else 1
+        for steps in (count, count - 1):
+            engine = engine_then()
+            match change:
+                case TasksLeft():
+                    for i in range(steps):
+                        engine.apply(TaskFinished(f"web-{i}"))
+                case LabelGiven(key, value):
+                    labels = {key: value} if steps else {}
+                    engine.apply(NodeUpdated(Node(name=about, capacity={"tasks": 9}, labels=labels)))
+                case CompanyThere():
+                    for _ in range(steps):
+                        engine.apply(TaskPlaced(Task(id="web-9", spec=TaskSpec(), labels={"app": "web"}), about))
+            assert accepted(engine, task, about) == (steps == count)
+
+
+def test_company_that_does_not_want_the_task() -> None:
+    engine = Engine(WITH_DOMAINS)
+    engine.apply(NodeAdded(Node(name="n", capacity={}, labels={"zone": "a"})))
+    engine.apply(TaskPlaced(Task(id="loner", spec=TaskSpec(no_company=(Company("zone", WEB),))), "n"))
+    found = explain(engine, Task(id="t", spec=TaskSpec(), labels={"app": "web"}), 0.0, about="n").asked
+    assert told(found) == ["1 fewer of the tasks that stand in the way in zone=a"]
+
+
+def test_a_place_that_is_kept_for_others() -> None:
+    engine = Engine(Policy(filters=filters.DEFAULT, preempt=True))
+    engine.apply(NodeAdded(Node(name="n", capacity={"cpu": 1000}, gpus=2)))
+    engine.apply(TaskPlaced(Task(id="victim", spec=TaskSpec(demand={"cpu": 600}, gpus=1)), "n", (0,)))
+    engine.apply(TaskSubmitted(Task(id="urgent", spec=TaskSpec(demand={"cpu": 700}, gpus=1), priority=9)))
+    assert [type(effect) for effect in engine.decide()] == [Reject, Nominated, Evict]
+    found = explain(engine, Task(id="t", spec=TaskSpec(demand={"cpu": 400}, gpus=1)), 0.0, about="n").asked
+    assert [(r.filter, [str(c) for c in r.changes]) for r in found.refusals] == [("kept", ["cpu: 700 more free"])]
 
 
 def test_a_users_filter_is_named_and_no_change_is_made_up() -> None:

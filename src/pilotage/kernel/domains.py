@@ -91,6 +91,16 @@ class DomainCount:
         self._seen = found
         return found
 
+    def in_domain(self, value: str, columns: Columns) -> int:
+        """Return the tasks in the domain of that name, 0 if there is no such domain."""
+        values = columns.label_values.get(self.key)
+        code = None if values is None else values.known(value)
+        return 0 if code is None else self.sums.item(code + 1)
+
+    def named(self, code: int, columns: Columns) -> str:
+        """Return the value of the label that a code (from 1) stands for."""
+        return columns.label_values[self.key].values[code - 1]
+
     def at_most(self, most: int, nodes: Nodes, *, absent: bool) -> BoolArray:
         """Return bool[n]: nodes in whose domain at most ``most`` tasks are counted; without the label: ``absent``.
 

@@ -103,14 +103,24 @@ class NodeAllowed(Struct, frozen=True, tag=True):
 
 
 class TasksLeft(Struct, frozen=True, tag=True):
-    """So many of the selected tasks fewer in the node's domain (``value``) of label ``key``."""
+    """So many fewer of the tasks that stand in the way in the node's domain (``value``) of label ``key``."""
 
     key: str
     value: str
     count: int
 
     def __str__(self) -> str:
-        return f"{self.count} fewer of the selected tasks in {self.key}={self.value}"
+        return f"{self.count} fewer of the tasks that stand in the way in {self.key}={self.value}"
+
+
+class CompanyThere(Struct, frozen=True, tag=True):
+    """One of the tasks whose company is required in the node's domain (``value``) of label ``key``."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"a task of the required company in {self.key}={self.value}"
 
 
 Change = (
@@ -125,4 +135,5 @@ Change = (
     | PortFreed
     | NodeAllowed
     | TasksLeft
+    | CompanyThere
 )

@@ -1,6 +1,6 @@
 """Filter: a place that tasks made room for is kept for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import Claim, Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import Depends, DomainFilter
+from pilotage.model.change import Change, MoreFree, MoreGpuFree, PortFreed
 from pilotage.model.events import Cure
 from pilotage.model.task import HostPort, Task
 
@@ -34,32 +35,37 @@ class KeptForOthers(DomainFilter):
         return admitted
 
     def mask_row(self, fragment: Task, columns: Columns, row: int) -> bool:
+        return not self.remedy(fragment, columns, row)
+
+    def remedy(self, fragment: Task, columns: Columns, row: int) -> tuple[Change, ...]:
+        """What is lacking once those who have a claim took their places; nothing where the task fits beside them."""
         claims = [
             claim
             for claim in columns.claims.get(row, ())
             if claim.priority >= fragment.priority and claim.task_id != fragment.id
         ]
-        return not claims or _fits_beside(fragment, columns, row, claims)
+        return tuple(_lacking(fragment, columns, row, claims)) if claims else ()
 
 
-def _fits_beside(task: Task, columns: Columns, row: int, claims: Sequence[Claim]) -> bool:
+def _lacking(task: Task, columns: Columns, row: int, claims: Sequence[Claim]) -> Iterator[Change]:
     used, capacity = columns.amounts_of(row)
     for name, amount in task.spec.demand.items():
         i = columns.resources.get(name)
         if amount and name != "gpu":
-            claimed = sum(claim.spec.demand.get(name, 0) for claim in claims)
-            if i is None or used[i] + claimed + amount > capacity[i]:
-                return False
+            taken = sum(claim.spec.demand.get(name, 0) for claim in claims) + amount
+            missing = taken if i is None else used[i] + taken - capacity[i]
+            if missing > 0:
+                yield MoreFree(name, missing)
     if task.spec.gpus:
         free: list[int] = columns.gpu_free[:, row].tolist()
         for claim in claims:
             for gpu in claim.gpus:
                 free[gpu] -= claim.spec.gpu_share
-        if sum(left >= task.spec.gpu_share for left in free) < task.spec.gpus:
-            return False
-    return not any(
-        _same_port(mine, theirs) for mine in task.spec.ports for claim in claims for theirs in claim.spec.ports
-    )
+        best = sorted(((left, gpu) for gpu, left in enumerate(free)), reverse=True)[: task.spec.gpus]
+        yield from (MoreGpuFree(gpu, task.spec.gpu_share - left) for left, gpu in best if left < task.spec.gpu_share)
+    for mine in task.spec.ports:
+        if any(_same_port(mine, theirs) for claim in claims for theirs in claim.spec.ports):
+            yield PortFreed(mine)
 
 
 def _same_port(a: HostPort, b: HostPort) -> bool:

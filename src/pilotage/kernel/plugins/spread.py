@@ -8,13 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, FloatArray, IntArray
-from pilotage.kernel.columns import ABSENT
+from pilotage.kernel.columns import ABSENT, Columns
 from pilotage.kernel.domains import DomainCount, Within, tasks_per_domain
+from pilotage.kernel.label_changes import label_of
 from pilotage.kernel.neighbours import Meant
 from pilotage.kernel.node_terms import required_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import LEFT_OUT, Reversed
 from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
+from pilotage.model.amounts import MAX_AMOUNT
+from pilotage.model.change import Change, LabelGiven, TasksLeft
 from pilotage.model.company import Spread
 from pilotage.model.events import Cure
 from pilotage.model.task import Task, TaskSpec
@@ -79,6 +82,21 @@ class SpreadWithin(DomainFilter):
             admitted = fits if admitted is None else admitted & fits
         return admitted
 
+    def remedy(self, fragment: tuple[Part, ...], columns: Columns, row: int) -> tuple[Change, ...]:
+        """A missing label with the value of the emptiest domain; fewer tasks where there are too many."""
+        changes: list[Change] = []
+        for part in fragment:
+            key, per_domain = part.constraint.key, _count(part, Nodes.all(columns))
+            value = label_of(columns, key, row)
+            if value is not None:
+                too_many = per_domain.in_domain(value, columns) - _most(part, per_domain)
+                if too_many > 0:
+                    changes.append(TasksLeft(key, value, too_many))
+            elif (present := per_domain.members[1:].nonzero()[0]).size:
+                emptiest = present[per_domain.sums[1:].take(present).argmin()].item()
+                changes.append(LabelGiven(key, per_domain.named(emptiest + 1, columns)))
+        return tuple(changes)
+
     def why(self, fragment: tuple[Part, ...], nodes: Nodes) -> dict[str, int]:
         """Tells nodes without a key from those that are full, by the first constraint that refuses."""
         left = np.ones(len(nodes), np.bool_)
@@ -95,13 +113,16 @@ class SpreadWithin(DomainFilter):
 
 def _fits(part: Part, nodes: Nodes) -> BoolArray:
     """Return bool[n]: nodes with the key whose domain may take one more task; not to be written to."""
-    constraint = part.constraint
     per_domain = _count(part, nodes)
+    return per_domain.at_most(_most(part, per_domain), nodes, absent=False)
+
+
+def _most(part: Part, per_domain: DomainCount) -> int:
+    """Return how many tasks a domain may have before the new one comes."""
+    constraint = part.constraint
     if not constraint.selector.expressions:  # it counts nothing, here and for the task itself
-        present: BoolArray = nodes.label(constraint.key) != ABSENT
-        return present & (constraint.max_skew >= 0)
-    most = constraint.max_skew + per_domain.lowest(constraint.min_domains) - part.itself
-    return per_domain.at_most(most, nodes, absent=False)
+        return MAX_AMOUNT
+    return constraint.max_skew + per_domain.lowest(constraint.min_domains) - part.itself
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pilotage.kernel.arrays import BoolArray, IntArray
-from pilotage.kernel.columns import ABSENT
+from pilotage.kernel.columns import ABSENT, Columns
 from pilotage.kernel.domains import DomainCount, tasks_per_domain
+from pilotage.kernel.label_changes import label_of
 from pilotage.kernel.neighbours import Field, Meant, Neighbours, Wanting
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.normalise import Span
 from pilotage.kernel.plugin import ByDomain, DomainFilter, DomainScorer
+from pilotage.model.change import Change, CompanyThere, LabelGiven, TasksLeft
 from pilotage.model.company import Company, PreferredCompany
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
@@ -66,31 +68,50 @@ class RequiredCompany(DomainFilter):
             left &= fits
         return found
 
+    def remedy(self, fragment: Wishes, columns: Columns, row: int) -> tuple[Change, ...]:
+        """Company in the node's domains where it is lacking, and fewer of those who are not to be together."""
+        changes: list[Change] = []
+        for per_domain in _wanted(fragment, columns):
+            value = label_of(columns, per_domain.key, row)
+            if value is not None and not per_domain.in_domain(value, columns):
+                changes.append(CompanyThere(per_domain.key, value))
+            elif value is None and per_domain.total:
+                changes.append(LabelGiven(per_domain.key, per_domain.named(per_domain.sums.argmax().item(), columns)))
+        for _, per_domain in self._unwanted(fragment, columns):
+            value = label_of(columns, per_domain.key, row)
+            if value is not None and (count := per_domain.in_domain(value, columns)):
+                changes.append(TasksLeft(per_domain.key, value, count))
+        return tuple(dict.fromkeys(changes))
+
     def _answers(self, fragment: Wishes, nodes: Nodes) -> Iterator[tuple[str, BoolArray]]:
         """Yield a reason and the nodes that pass it, rule by rule."""
-        c = nodes.columns
         if fragment.company:
             yield self.lonely, _accompanied(fragment, nodes)
+        for reason, per_domain in self._unwanted(fragment, nodes.columns):
+            yield reason, per_domain.at_most(0, nodes, absent=True)
+
+    def _unwanted(self, fragment: Wishes, columns: Columns) -> Iterator[tuple[str, DomainCount]]:
+        """Yield a reason and the tasks that must not be in the node's domain, rule by rule."""
         for company in fragment.no_company:
             if company.selector is not None:
-                yield self.crowded, _vacant(tasks_per_domain(c, Meant((company.selector,)), company.key), nodes)
-        for wanting in c.neighbours.wanting("no_company", fragment.labels, fragment.namespace):
-            yield self.unwelcome, _vacant(tasks_per_domain(c, wanting, wanting.company.key), nodes)
+                yield self.crowded, tasks_per_domain(columns, Meant((company.selector,)), company.key)
+        for wanting in columns.neighbours.wanting("no_company", fragment.labels, fragment.namespace):
+            yield self.unwelcome, tasks_per_domain(columns, wanting, wanting.company.key)
 
 
-def _vacant(per_domain: DomainCount, nodes: Nodes) -> BoolArray:
-    """Nodes in whose domain nobody is counted."""
-    return per_domain.at_most(0, nodes, absent=True)
+def _wanted(fragment: Wishes, columns: Columns) -> list[DomainCount]:
+    """Return the tasks that are required, by key; none where a selector means nobody."""
+    selectors = tuple(company.selector for company in fragment.company if company.selector is not None)
+    if len(selectors) < len(fragment.company):
+        return []
+    keys = dict.fromkeys(company.key for company in fragment.company)
+    return [tasks_per_domain(columns, Meant(selectors), key) for key in keys]
 
 
 def _accompanied(fragment: Wishes, nodes: Nodes) -> BoolArray:
     """Nodes that carry every key and, in each of those domains, have a task that meets all selectors."""
-    mask: BoolArray = np.ones(len(nodes), np.bool_)
-    selectors = tuple(company.selector for company in fragment.company if company.selector is not None)
-    if len(selectors) < len(fragment.company):
-        return ~mask
-    keys = dict.fromkeys(company.key for company in fragment.company)
-    counts = [tasks_per_domain(nodes.columns, Meant(selectors), key) for key in keys]
+    counts = _wanted(fragment, nodes.columns)
+    mask: BoolArray = np.full(len(nodes), bool(counts))
     first = fragment.itself and not any(count.total for count in counts)
     for count in counts:
         present = np.ones(len(count.sums), np.bool_) if first else count.sums > 0
