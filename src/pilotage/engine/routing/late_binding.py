@@ -168,7 +168,7 @@ class LateBinding:
         row.changed(now)
         self._queues[row.instance.model].dirty = True
         if run_s is not None and bound.sent_s is not None:
-            row.handover.observe(now - bound.sent_s - run_s)
+            row.handed_over(now - bound.sent_s - run_s)
         if run_s is not None and run_s > 0:
             task, instance = bound.task, row.instance
             self._forecaster.observe(task.model, task.metadata, instance.platform, instance.id, run_s)
@@ -285,7 +285,10 @@ class LateBinding:
         rows, lanes, window, run_s = self._view(queue, now, length)
         if not lanes:
             return []
-        open_until_s = [row.open_until_s(now, self._report_s) for row in rows]
+        if self._report_s:
+            open_until_s = [now + row.ahead_of_report_s(self._report_s, now) for row in rows]
+        else:
+            open_until_s = [now + row.ahead_s for row in rows]
         firsts = [(lane, min(lane.slots)) for lane in lanes]
         starts = plan(
             run_s,

@@ -45,14 +45,16 @@ class Bound:
 class Row:
     """One instance: its column of run times, its tasks in the order they were sent, and when it was last heard of."""
 
-    __slots__ = ("_factor", "_slots", "_until_s", "column", "handover", "heard_s", "instance", "tasks")
+    __slots__ = ("_factor", "_handover", "_slots", "_until_s", "ahead_s", "column", "heard_s", "instance", "tasks")
 
     def __init__(self, instance: Instance, column: int, heard_s: float) -> None:
         self.instance = instance
         self.column = column
         self.heard_s = heard_s
         self.tasks: dict[str, Bound] = {}
-        self.handover = HandOver()
+        self._handover = HandOver()
+        self.ahead_s = 0.0
+        """A slot that is expected to be free within so long may be given its next task now."""
         self._slots: list[float] = []
         self._until_s = -inf  # the moments in _slots hold until then
         self._factor = 1.0
@@ -74,16 +76,16 @@ class Row:
             return False
         if len(self.tasks) < self.instance.slots:
             return True
-        return self.handover.cost_s > 0 and min(self.free_s(factor, now)) <= self.open_until_s(now)
+        return self.ahead_s > 0 and min(self.free_s(factor, now)) <= now + self.ahead_s
 
-    def open_until_s(self, now: float, report_s: float = 0.0) -> float:
-        """A slot that is expected to be free by then may be given its next task now.
+    def handed_over(self, beside_s: float) -> None:
+        """A task that had found a free slot took so long beside its run."""
+        self._handover.observe(beside_s)
+        self.ahead_s = HANDOVERS_AHEAD * self._handover.cost_s
 
-        News of it comes when it next reports (every ``report_s``); else, 0, at once, but for what handing over takes.
-        """
-        if report_s:
-            return now + REPORTS_AHEAD * max(0.0, self.heard_s + report_s - now)
-        return now + HANDOVERS_AHEAD * self.handover.cost_s
+    def ahead_of_report_s(self, report_s: float, now: float) -> float:
+        """`ahead_s` of an instance that is heard of only every ``report_s``."""
+        return REPORTS_AHEAD * max(0.0, self.heard_s + report_s - now)
 
     def free_s(self, factor: float, now: float) -> list[float]:
         """Return the moment at which each slot is free: now, or when the tasks on it are expected to end."""
@@ -153,5 +155,6 @@ class Pool:
             if tasks is not None and instance.slots - busy > tasks:
                 lane.slots.extend([(now, busy, at)] * (tasks + 1))  # one more: a task is weighed against the next slot
             else:
-                lane.slots.extend([(moment_s, busy, at) for moment_s in row.free_s(factor, now)])
+                for moment_s in row.free_s(factor, now):
+                    lane.slots.append((moment_s, busy, at))
         return rows, list(lanes.values())
