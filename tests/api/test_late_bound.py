@@ -92,3 +92,27 @@ def test_a_task_that_can_hardly_start_in_time_is_refused_at_once(tmp_path: Path)
         assert "deadline_s: the odds to start by its deadline are 0.00" in str(told)
         assert service.call("POST", "/api/v1/tasks", stated | {"deadline_s": 600.0})[0] == 200
     fake.close()
+
+
+def test_a_restart_does_not_forget_what_was_learned(tmp_path: Path) -> None:
+    fake = FakeInstance(dialect="info")
+
+    def expected_ms(service: Service, end: bool) -> float:
+        """What a task was expected to take when it was sent; ``end``: let it run for 40 ms by the instance's word."""
+        task_id = submit(service)
+        eventually(lambda: task_id in sent_to(fake))
+        (made,) = service.get("/api/v1/decisions?limit=1")["decisions"]
+        assert made["task"] == task_id
+        if end:
+            done = {"task_id": task_id, "instance_id": f"127.0.0.1:{fake.port}", "execution_time": 40.0, "result": {}}
+            service.post("/result/submit", done)
+        return float(made["expected_end"] - made["at"]) * 1000
+
+    with running(tmp_path, strategy="pilotage") as service:
+        fake.register(service)
+        told = [expected_ms(service, end=True) for _ in range(20)]
+        assert told[0] > 1000, "nothing is known"
+    with running(tmp_path, strategy="pilotage") as service:
+        eventually(lambda: [each["state"] for each in service.get("/api/v1/instances")["instances"]] == ["ready"])
+        assert 35 < expected_ms(service, end=False) < 100
+    fake.close()

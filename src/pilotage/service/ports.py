@@ -76,6 +76,15 @@ class Filter(Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
+class Run(Struct, frozen=True):
+    """A completed task as predictors see it; ``metadata`` is JSON."""
+
+    model: str
+    metadata: bytes
+    instance: str
+    run_s: float
+
+
 class Store(Protocol):
     """Durable state. Reads are made from threads; writes go to one writer, fenced by the lease."""
 
@@ -117,6 +126,9 @@ class Store(Protocol):
 
     def count(self, wanted: Filter) -> int:
         """How many tasks a filter meets."""
+
+    def runs(self, limit: int) -> "list[Run]":
+        """The last tasks that were completed, oldest first."""
 
     def last_seq(self) -> int:
         """The highest sequence number given out; 0: none."""
@@ -211,3 +223,6 @@ class StrategyMaker(Protocol):
 
     def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """Tell the predictors of a run time."""
+
+    def recall(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
+        """The same of a run before the start, whatever the strategy."""

@@ -35,7 +35,7 @@ from pilotage.service.ports import (
     StrategyMaker,
     WrongState,
 )
-from pilotage.service.rows import Payload, to_live, to_row
+from pilotage.service.rows import Payload, features, to_live, to_row
 from pilotage.service.times import Times
 from pilotage.service.upkeep import Upkeep
 
@@ -45,6 +45,9 @@ T = TypeVar("T")
 
 DECISIONS = 2_000
 """Decisions that are kept for the page and for explanations."""
+
+RECALLED = 2_000
+"""Completed tasks that are learned from at the start."""
 
 EARLY = 1_000
 """Results kept that came before the acknowledgement that says whose they are."""
@@ -106,6 +109,7 @@ class TaskService:
         self._seq = await self.read(self._store.last_seq)
         await self._restore_choices()
         await self.fleet.restore(await self.read(self._store.instances))
+        await self._recall()
         stored = await self.read(self._store.live)
         lives = [to_live(row) for row in stored]
         now = self.now()
@@ -121,6 +125,14 @@ class TaskService:
         upkeep = Upkeep(self.queue, self.fleet, self._store, self._client, self.settings, self.now, self._apply)
         loops = (self.fleet.watch(), upkeep.tick(), upkeep.ask_around(), upkeep.forget())
         self._background = [asyncio.create_task(self._for_ever(each)) for each in loops]
+
+    async def _recall(self) -> None:
+        """Learn from the last runs, so that a restart does not begin with nothing learned."""
+        for run in await self.read(lambda: self._store.runs(RECALLED)):
+            member = self.fleet.members.get(run.instance)
+            if member is not None and member.probe is not None:
+                platform = member.instance().platform
+                self._strategies.recall(run.model, features(run.metadata), platform, member.id, run.run_s)
 
     async def _restore_choices(self) -> None:
         """Strategy and prediction mode that were chosen while running last as long as the database."""

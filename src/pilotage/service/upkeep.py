@@ -48,11 +48,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(min(0.5, self._settings.ask_after_s))
             now = self._now()
-            overdue = [
-                live
-                for live in self._queue.live.values()
-                if live.status in (SCHEDULED, RUNNING) and live.payload.ask_s <= now
-            ]
+            overdue = [live for each in self._queue.on.values() for live in each.values() if live.payload.ask_s <= now]
             for start in range(0, len(overdue), AT_ONCE):
                 await asyncio.gather(*(self._ask_after(live) for live in overdue[start : start + AT_ONCE]))
 

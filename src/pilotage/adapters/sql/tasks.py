@@ -36,8 +36,8 @@ from pilotage.adapters.sql.engine import is_outage, reading
 from pilotage.adapters.sql.writer import Writer
 from pilotage.engine.taskqueue.machine import Attempt
 from pilotage.model.errors import StorageDown
-from pilotage.model.routing import ENDED, STATUSES
-from pilotage.service.ports import Filter, Registered, Stored, WrongState
+from pilotage.model.routing import COMPLETED, ENDED, STATUSES
+from pilotage.service.ports import Filter, Registered, Run, Stored, WrongState
 
 _metadata = MetaData()
 
@@ -208,6 +208,14 @@ class SqlTasks:
         """How many tasks a filter meets."""
         with self._reading() as connection:
             return int(connection.execute(_where(select(func.count()).select_from(task), wanted)).scalar_one())
+
+    def runs(self, limit: int) -> list[Run]:
+        """The last tasks that were completed, oldest first."""
+        columns = (task.c.model, task.c.metadata, task.c.instance, task.c.run_s)
+        ran = select(*columns).where(task.c.status == COMPLETED, task.c.run_s > 0)
+        with self._reading() as connection:
+            rows = connection.execute(ran.order_by(task.c.seq.desc()).limit(limit)).all()
+        return [Run(row.model, bytes(row.metadata), row.instance, row.run_s) for row in reversed(rows)]
 
     def last_seq(self) -> int:
         """The highest sequence number; 0: none."""

@@ -55,7 +55,8 @@ class Strategies:
         self._memory = Remembered()
         self._table = Table(_read(table_file), table_file) if table_file else None
         learned = OnlinePredictor()
-        self._learner: Forecasts | None = None
+        self._mode = DEFAULT_MODE
+        self._learns_itself = False
         self._forecasts = {DEFAULT_MODE: Forecasts(Known(learned)), TABLE_MODE: Forecasts(Known(learned, self._table))}
         self._user_file = user_file
         self._user_name = _user_object(user_file).name if user_file else ""
@@ -70,8 +71,8 @@ class Strategies:
         check_name(name, self.names)
         table = [self._table] if self._table and predict_mode == TABLE_MODE else []
         chain = Chain([*table, self._memory])
-        self._learner = None if name == LateBinding.name else self._forecasts[predict_mode]
-        if name == LateBinding.name:  # it learns from what it routes
+        self._mode, self._learns_itself = predict_mode, name == LateBinding.name
+        if name == LateBinding.name:
             return LateBinding(self._forecasts[predict_mode], order=self._order, theta=self._theta, weight=self._weight)
         if name == self._user_name:
             found = _user_object(self._user_file)
@@ -89,9 +90,16 @@ class Strategies:
 
     def observe(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
         """Learn from a run; it serves whatever strategy comes next."""
+        if self._learns_itself:
+            self._memory.observe(model, metadata, platform, run_s)
+        else:
+            self.recall(model, metadata, platform, instance, run_s)
+
+    def recall(self, model: str, metadata: Mapping[str, Any], platform: str, instance: str, run_s: float) -> None:
+        """Learn from a run before the start."""
         self._memory.observe(model, metadata, platform, run_s)
-        if self._learner is not None and run_s > 0:
-            self._learner.observe(model, metadata, platform, instance, run_s)
+        if run_s > 0:
+            self._forecasts[self._mode].observe(model, metadata, platform, instance, run_s)
 
 
 def is_strategy_file(text: str) -> bool:
