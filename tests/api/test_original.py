@@ -402,7 +402,8 @@ def test_fault_13_many_submits_at_once_are_all_accepted(service: Service, fakes:
     assert len({json.loads(answer.read())["task_id"] for answer in answers}) == 50
     for connection in connections:
         connection.close()
-    eventually(lambda: sorted(each["task_input"]["n"] for each in fake.received) == list(range(50)))
+    # One that did not answer in time on a busy machine may be sent again, so each comes at least once.
+    eventually(lambda: {each["task_input"]["n"] for each in fake.received} == set(range(50)))
 
 
 @pytest.mark.parametrize("name", ["probabilistic", "shortest_queue", "weighted", "round_robin"])
