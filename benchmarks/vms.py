@@ -7,6 +7,7 @@ the use of its host besides.
 """
 
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,7 @@ from pilotage.adapters.sql.vms.verify import verify
 from pilotage.adapters.sql.writer import Writer
 from pilotage.app.allocator import spare_the_collector
 from pilotage.app.vms.metrics import WorkerMetrics
+from pilotage.app.vms.role import TURN_S
 from pilotage.app.vms.worker import Worker
 from pilotage.engine.placer import Placer
 from pilotage.engine.request_queue import Message
@@ -47,6 +49,7 @@ def run() -> None:
     import uvloop
 
     spare_the_collector()
+    sys.setswitchinterval(TURN_S)
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with (

@@ -241,6 +241,29 @@ def test_a_bad_letter_does_not_hide_a_good_task(cloud: Cloud) -> None:
     assert cloud.verdict(settled=True).problems == []
 
 
+def test_one_batch_may_fit_here_in_part_there_and_join_a_group_elsewhere(cloud: Cloud) -> None:
+    cloud.bring_in(host("a"), host("b"), host("c"), host("gone"))
+    cloud.run(lambda c: set_state(c, ["gone"], "cordoned"))
+    wanted = {
+        "a1": decided(request("a1"), "a"),
+        "a2": decided(request("a2"), "a"),
+        "b1": decided(request("b1", requested_cpu=5), "b"),
+        "b2": decided(request("b2", requested_cpu=5), "b"),
+        "b3": decided(request("b3", requested_cpu=3), "b"),
+        "c1": grouped("c1", "c", "c"),
+        "c2": decided(request("c2"), "c"),
+        "c3": grouped("c3", "c", "c"),
+        "no": decided(request("no"), "gone"),
+    }
+    done = cloud.commit(*wanted.values())
+    refused = {name for name, outcome in zip(wanted, done.outcomes, strict=True) if outcome == "refused"}
+    assert refused == {"b2", "c3", "no"}
+    assert set(done.hosts) == {"b", "c", "gone"}, "who refused tells what it has now"
+    assert [cloud.used(name)["vms"] for name in ("a", "b", "c", "gone")] == [2, 2, 2, 0]
+    assert cloud.used("b")["cpu"] == 8
+    assert cloud.verdict().problems == []
+
+
 def test_writers_that_want_the_same_hosts_at_once(cloud: Cloud) -> None:
     cloud.bring_in(*(host(f"bm{i}", cpu=20, memory=65_536) for i in range(3)))
     writers = [Writer(cloud.database) for _ in range(4)]

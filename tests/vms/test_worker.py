@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from pilotage.engine.placer import Placer
+from pilotage.kernel.policies import named
+from pilotage.model.claim import Change
 from pilotage.model.group import Group
 from pilotage.model.vm import encode_request
 from tests.vms.cloud import Cloud, host, request, work_until
-
-pytestmark = pytest.mark.asyncio
 
 
 def ends(cloud: Cloud) -> dict[str, int]:
@@ -18,6 +19,7 @@ def ends(cloud: Cloud) -> dict[str, int]:
     return dict(rows)
 
 
+@pytest.mark.asyncio
 async def test_two_workers_place_everything_once_and_over_commit_nothing(cloud: Cloud) -> None:
     cloud.bring_in(*(host(f"bm{i}", cpu=16, max_vms=6, rack=f"r{i % 3}") for i in range(12)))
     spread = Group(name="db", rule="anti-affinity", scope="rack")
@@ -39,6 +41,7 @@ async def test_two_workers_place_everything_once_and_over_commit_nothing(cloud: 
     assert full["history"][0]["status"] == "queued"
 
 
+@pytest.mark.asyncio
 async def test_what_can_never_fit_is_told_apart(cloud: Cloud) -> None:
     cloud.bring_in(host("bm1", traits=("ssd",)), host("bm2", dedicated=True, cpu=64))
     never = {
@@ -55,6 +58,7 @@ async def test_what_can_never_fit_is_told_apart(cloud: Cloud) -> None:
     assert cloud.verdict(settled=True).problems == []
 
 
+@pytest.mark.asyncio
 async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) -> None:
     cloud.bring_in(host())
     bodies = {
@@ -73,6 +77,7 @@ async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) ->
     assert cloud.verdict(settled=True).problems == []
 
 
+@pytest.mark.asyncio
 async def test_what_comes_again_after_it_was_placed_is_done(cloud: Cloud) -> None:
     cloud.bring_in(host())
     cloud.submit(request("t1"))
@@ -93,3 +98,13 @@ async def test_what_comes_again_after_it_was_placed_is_done(cloud: Cloud) -> Non
     await work_until([worker], done)
     assert cloud.used()["vms"] == 1
     assert cloud.verdict(settled=True).problems == []
+
+
+def test_history_is_known_only_with_the_rows_that_it_names() -> None:
+    """A rejection that was decided in between must not count as one on the newest knowledge."""
+    placer = Placer(lambda _: named("hybrid"))
+    placer.seq = 3
+    line = {"worker": "", "pool": "", "claim_id": "", "task_id": "", "group_rule": "", "place": ""}
+    amounts = {"cpu": 0, "memory": 0, "storage": 0, "gpu": 0, "vms": 0}
+    assert placer.follow([Change(seq=4, kind="host", host="bm1", **line, **amounts)]) == {"bm1"}
+    assert placer.seq == 3
