@@ -15,5 +15,5 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 _SHARED = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile("default", max_examples=60, **_SHARED)
-settings.register_profile("thorough", max_examples=5000, stateful_step_count=80, **_SHARED)
+settings.register_profile("thorough", max_examples=2000, stateful_step_count=80, **_SHARED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

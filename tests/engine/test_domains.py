@@ -206,7 +206,7 @@ class Neighbourhood(RuleBasedStateMachine):
         }
 
 
-Neighbourhood.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Neighbourhood.TestCase.settings = settings(stateful_step_count=25)
 TestNeighbourhood = Neighbourhood.TestCase
 
 

@@ -319,5 +319,5 @@ class GangMachine(RuleBasedStateMachine):
         assert other.gangs.declared == self.engine.gangs.declared
 
 
-GangMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+GangMachine.TestCase.settings = settings(stateful_step_count=30)
 TestGangMachine = GangMachine.TestCase

@@ -172,7 +172,7 @@ class Driving(RuleBasedStateMachine):
 
 
 TestDriving = Driving.TestCase
-TestDriving.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDriving.settings = settings(stateful_step_count=30)
 
 
 def test_a_task_is_bound_only_when_it_starts() -> None:
