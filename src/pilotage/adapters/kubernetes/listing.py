@@ -49,13 +49,16 @@ class Expired(Exception):  # noqa: N818
     """The rest of a list is no longer kept by the server."""
 
 
-async def read_cluster(access: Access) -> Objects:
-    """Return what scheduling reads of the cluster; raises `InvalidInput` that says which request failed and why."""
+async def read_cluster(access: Access, page: int = PAGE) -> Objects:
+    """Return what scheduling reads of the cluster, ``page`` objects at a time.
+
+    Raises `InvalidInput` that says which request failed and why.
+    """
     found = Objects()
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
         for kind, path, selector in LISTS:
-            for item in await _whole_list(session, access, path, selector):
+            for item in await _whole_list(session, access, path, selector, page):
                 add_object(access.where, {"kind": kind, **item}, found)
     if not found.nodes:
         raise InvalidInput(access.where, "the cluster has no nodes")
@@ -65,11 +68,11 @@ async def read_cluster(access: Access) -> Objects:
 Items = list[dict[str, object]]
 
 
-async def _whole_list(session: aiohttp.ClientSession, access: Access, path: str, selector: str) -> Items:
+async def _whole_list(session: aiohttp.ClientSession, access: Access, path: str, selector: str, page: int) -> Items:
     """Return all items of a list; if its rest expires meanwhile, it is read again, at last in one piece."""
-    for limit in (PAGE, PAGE, 0):
+    for limit in (page, page, 0):
         try:
-            return [item async for page in _pages(session, access, path, selector, limit) for item in page]
+            return [item async for items in _pages(session, access, path, selector, limit) for item in items]
         except Expired:
             continue
     raise InvalidInput(access.where, f"{path} can not be read: it expires while it is read")
