@@ -320,6 +320,20 @@ def test_where_handing_over_costs_nothing_no_task_is_bound_ahead() -> None:
     assert sent(strategy, now + 0.9999) == []
 
 
+def test_an_instance_whose_word_of_run_times_is_wrong_does_not_hoard_tasks() -> None:
+    strategy = pool("fast")
+    now = 0.0
+    for at in range(5):  # it says 1 ms, and takes 5 s
+        strategy.submitted(task(f"before{at}", 0.001), now)
+        assert len(sent(strategy, now)) == 1
+        now += 5.0
+        strategy.left(f"before{at}", 0.001, now)
+    for at in range(500):
+        strategy.submitted(task(f"t{at}", 0.001), now)
+        strategy.decide(now)
+    assert sum(strategy.planned(f"t{at}") is None for at in range(500)) <= 17, "the others wait for any instance"
+
+
 def test_an_instance_that_is_not_ready_gets_nothing() -> None:
     strategy = pool("fast")
     strategy.instance_changed(Instance(id="fast0", model="m", platform="fast", ready=False), 0.0)

@@ -167,9 +167,9 @@ class LateBinding:
         bound = row.tasks.pop(task_id)
         row.changed(now)
         self._queues[row.instance.model].dirty = True
-        if run_s is not None and bound.sent_s is not None:
-            row.handed_over(now - bound.sent_s - run_s)
         if run_s is not None and run_s > 0:
+            if bound.sent_s is not None:
+                row.handed_over(now - bound.sent_s - run_s, now)
             task, instance = bound.task, row.instance
             self._forecaster.observe(task.model, task.metadata, instance.platform, instance.id, run_s)
 

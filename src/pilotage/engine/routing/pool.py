@@ -10,6 +10,9 @@ from pilotage.engine.routing.plan import Lane
 from pilotage.engine.routing.run_time import RunTime
 from pilotage.model.routing import Instance, RoutedTask
 
+MOST_AHEAD = 16
+"""Tasks per slot that are sent ahead at the most: one whose word of run times is wrong must not hoard them."""
+
 _FRESH = 0.02
 """An expected end is looked at again when this part of the time until it has passed, or later."""
 
@@ -62,6 +65,8 @@ class Row:
     def changed(self, now: float) -> None:
         """Its tasks are others now: the first ``slots`` of them are taken to run."""
         self._until_s = -inf
+        room = len(self.tasks) < (1 + MOST_AHEAD) * self.instance.slots
+        self.ahead_s = HANDOVERS_AHEAD * self._handover.cost_s if room else 0.0
         for bound in islice(self.tasks.values(), self.instance.slots):
             if bound.started_s is None:
                 bound.started_s = now
@@ -78,10 +83,10 @@ class Row:
             return True
         return self.ahead_s > 0 and min(self.free_s(factor, now)) <= now + self.ahead_s
 
-    def handed_over(self, beside_s: float) -> None:
+    def handed_over(self, beside_s: float, now: float) -> None:
         """A task that had found a free slot took so long beside its run."""
         self._handover.observe(beside_s)
-        self.ahead_s = HANDOVERS_AHEAD * self._handover.cost_s
+        self.changed(now)
 
     def ahead_of_report_s(self, report_s: float, now: float) -> float:
         """`ahead_s` of an instance that is heard of only every ``report_s``."""
