@@ -122,8 +122,8 @@ class Run:
         self.outside = Outside([{"name": f"bm{i:04}", "rack": f"r{i // 8}", **amounts} for i in range(count)])
         self._doors = ExitStack()
         self.broker_door = self._doors.enter_context(FaultProxy("127.0.0.1", broker.port))
-        self.pace_s = 0.0 if requests < 2000 else 2.0
-        """Pause between publishing 200 requests and the next: a long run is to meet every kind of fault."""
+        self.at_once, self.pace_s = (20, 0.5) if requests < 2000 else (200, 2.0)
+        """So many requests are published, then there is a pause: faults are to come while they do."""
         self.database_door = self._doors.enter_context(FaultProxy("127.0.0.1", postgres.port))
 
     def wanted(self) -> list[SchedulingRequest]:
@@ -147,6 +147,7 @@ class Run:
         environment = {
             **os.environ,
             "PYTHONPATH": str(Path(__file__).parents[2]),
+            "SKEW_S": "10" if self.requests < 2000 else "60",
             "RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{self.broker_door.port}/",
             "POSTGRES_CONN": f"postgresql://pilotage@127.0.0.1:{self.database_door.port}/{self.name}",
             "PILOTAGE_VMS_QUEUE": f"faults.{self.name}",
@@ -236,8 +237,8 @@ class Run:
         self.random.shuffle(bodies)
         await link.open()
         try:
-            for start in range(0, len(bodies), 200):
-                faults = await publisher.publish_all(bodies[start : start + 200])
+            for start in range(0, len(bodies), self.at_once):
+                faults = await publisher.publish_all(bodies[start : start + self.at_once])
                 assert not any(faults), faults
                 await asyncio.sleep(self.pace_s)
         finally:

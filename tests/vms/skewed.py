@@ -1,5 +1,6 @@
-"""``python -m tests.vms.skewed ...``: pilotage on a machine whose clock jumps, by up to a minute, at each SIGUSR1."""
+"""``python -m tests.vms.skewed ...``: pilotage on a machine whose clock jumps by up to SKEW_S at each SIGUSR1."""
 
+import os
 import random
 import runpy
 import signal
@@ -9,7 +10,7 @@ _real, _offset = time.time, [0.0]
 
 
 def _jump(*_: object) -> None:
-    _offset[0] = random.uniform(-60, 60)
+    _offset[0] = random.uniform(-1, 1) * float(os.environ["SKEW_S"])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from pilotage.model.errors import CommitUnknown, StorageDown
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 256
 _LONGEST_PUBLISH_PAUSE_S = 30.0
+_PUBLISH_LEASE_S = 60.0
+"""Longer than a publish takes with all its attempts."""
 
 
 class Receiver:
@@ -44,7 +46,10 @@ class Backoff:
 
 
 class Relay:
-    """Runs until cancelled. ``publisher`` None: requests go through the database, nothing is to be published."""
+    """Runs until cancelled. ``publisher`` None: requests go through the database, nothing is to be published.
+
+    ``lease_s``: how long a webhook stays taken by who died sending it; longer than a receiver may take.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Relay:
         attempts: int = 12,
         backoff: Backoff | None = None,
         poll_s: float = 0.25,
-        lease_s: float = 60,
+        lease_s: float = 30,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
@@ -85,12 +90,11 @@ class Relay:
 
     async def _due(self, kind: str, at_most: int) -> list[Due]:
         """What is due; waits until something is."""
+        lease_s = self._lease_s if kind == "webhook" else _PUBLISH_LEASE_S
         while True:
             self._woken[kind].clear()
             try:
-                taking = self._writer.run(
-                    lambda c: take_due(c, kind, self._clock(), at_most=at_most, lease_s=self._lease_s)
-                )
+                taking = self._writer.run(lambda c: take_due(c, kind, self._clock(), at_most=at_most, lease_s=lease_s))
                 due = await asyncio.wrap_future(taking)
             except (StorageDown, CommitUnknown) as error:
                 _log.warning("outbox unreachable", error=str(error))

@@ -100,6 +100,7 @@ class Role:
             callback_secret=settings.callback_secret.get_secret_value(),
             attempts=settings.webhook_attempts,
             backoff=Backoff(settings.webhook_pause_s),
+            lease_s=2 * settings.webhook_timeout_s + 10,
         )
         self.service = VmService(
             self._database,
