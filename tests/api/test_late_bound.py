@@ -60,8 +60,8 @@ def test_what_one_refuses_goes_to_another(tmp_path: Path) -> None:
 
 
 def test_an_instance_that_refuses_again_and_again_is_left_alone(tmp_path: Path) -> None:
-    """It answers its health checks and is always free; without a breaker every task would try it first."""
-    bad, good = FakeInstance(dialect="info"), FakeInstance(dialect="info", replicas=64)
+    """It answers its health checks and is always free; without a breaker it would be tried again and again."""
+    bad, good = FakeInstance(dialect="info"), FakeInstance(dialect="info", replicas=300)
     refused: list[int] = []
 
     def refuse(_: object) -> tuple[int, dict[str, str]]:
@@ -72,7 +72,11 @@ def test_an_instance_that_refuses_again_and_again_is_left_alone(tmp_path: Path) 
     with running(tmp_path, strategy="pilotage", breaker_failures=2, breaker_pause_s=30.0) as service:
         for each in (bad, good):
             each.register(service)
-        ids = [submit(service) for _ in range(20)]
+        ids: list[str] = []
+        while len(refused) < 2:
+            ids.append(submit(service))
+            assert len(ids) < 200, "it is never tried"
+        ids += [submit(service) for _ in range(20)]
         eventually(lambda: sorted(sent_to(good)) == sorted(ids))
         assert len(refused) == 2
         assert service.get("/api/v1/statistics")["waiting"] == 0
