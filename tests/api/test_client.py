@@ -13,17 +13,11 @@ import pytest
 from pilotage import AsyncClient, Client, Scheduler
 from pilotage.client import ApiError, TaskFailed
 from pilotage.model.errors import InvalidInput
-from tests.api.running import Service, eventually, instance, running
+from tests.api.running import Service, eventually, instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with running(tmp_path) as service:
-        yield service
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with running(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
 def fakes() -> Iterator[Any]:
     made: list[FakeInstance] = []
 

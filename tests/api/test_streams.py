@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with running(tmp_path) as service:
-        yield service
-
-
-@pytest.fixture
 def fake() -> Iterator[FakeInstance]:
     fake = FakeInstance(dialect="info")
     yield fake

@@ -4,6 +4,7 @@ import numpy as np
 
 from pilotage.kernel.arrays import BoolArray
 from pilotage.kernel.columns import ABSENT, Columns
+from pilotage.kernel.label_changes import label_of
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.tolerance import tolerates
 from pilotage.model.expression import Expression, Operator
@@ -40,7 +41,7 @@ def meets(required: Required, nodes: Nodes) -> BoolArray:
 def row_meets(required: Required, columns: Columns, row: int) -> bool:
     """Return what `meets` says of one row."""
     selector, terms = required
-    return all(_label(columns, key, row) == value for key, value in selector) and (
+    return all(label_of(columns, key, row) == value for key, value in selector) and (
         terms is None or any(term_met_by(term, columns, row) for term in terms)
     )
 
@@ -98,10 +99,4 @@ def term_met_by(term: Term, columns: Columns, row: int) -> bool:
     """Return what `term_met` says of one row."""
     if term.empty or not _named(term, columns.names[row]):
         return False
-    return all(e.holds(_label(columns, e.key, row)) for e in term.expressions)
-
-
-def _label(columns: Columns, key: str, row: int) -> str | None:
-    column = columns.labels.get(key)
-    code = ABSENT if column is None else int(column[row])
-    return None if code == ABSENT else columns.label_values[key].values[code - 1]
+    return all(e.holds(label_of(columns, e.key, row)) for e in term.expressions)
