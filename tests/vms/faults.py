@@ -115,6 +115,8 @@ class Run:
         self.name = self.database_url.rpartition("/")[2]
         self.faults: Counter[str] = Counter()
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.said: dict[int, int] = {}
+        """How long each worker's log was when it started."""
         self.single_active = False
         self._deck: list[str] = []
         count = max(20, requests // 50)
@@ -168,6 +170,7 @@ class Run:
             ),
         }
         with (self.folder / f"worker{number}.log").open("ab") as log:
+            self.said[number] = log.tell()
             command = [sys.executable, "-m", "tests.vms.skewed", "worker", "--name", f"w{number}"]
             self.workers[number] = subprocess.Popen(
                 command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -178,6 +181,16 @@ class Run:
         for number, process in list(self.workers.items()):
             if process.poll() is not None:
                 self.start_worker(number)
+
+    def await_workers(self, within_s: float) -> None:
+        """Until every worker says that it is up: one that is asked to stop while it still imports just dies of it."""
+        deadline = time.monotonic() + within_s
+        for number in self.workers:
+            log = self.folder / f"worker{number}.log"
+            while f"worker w{number}\n".encode() not in log.read_bytes()[self.said[number] :]:
+                assert time.monotonic() < deadline, f"worker {number} did not start: {log.read_text()[-2000:]}"
+                self.revive()
+                time.sleep(0.1)
 
     def end_workers(self, how: signal.Signals) -> list[int]:
         for process in self.workers.values():
@@ -327,6 +340,7 @@ def fault_run(run: Run, *, pause_s: tuple[float, float], within_s: float) -> dic
     run.wait(lambda final, pending: final >= expected and pending == 0, 180, "the end")
     stop.set()
     operator.join(160)
+    run.await_workers(60)
     codes = run.end_workers(signal.SIGTERM)
     return {
         "requests": len(wanted),
