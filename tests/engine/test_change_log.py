@@ -14,7 +14,8 @@ def since(log: ChangeLog, groups: tuple[int, ...], position: list[int]) -> list[
     changed = log.since(groups, position)
     if changed is None:
         return None
-    assert changed.distinct.tolist() == sorted(set(changed.rows))
+    assert changed.array.tolist() == sorted(set(changed.rows))
+    assert len(set(changed.rows)) == len(changed.rows)
     return changed.rows
 
 

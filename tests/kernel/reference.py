@@ -545,7 +545,7 @@ def worth_and_stranding(task: Task, place: Place, cluster: Cluster) -> float:
 
 def worth_lost(task: Task, cluster: Cluster) -> dict[int, int]:
     """By remainder, what the task's share takes of its worth; only remainders that fit."""
-    table = worth_of(cluster.workload).worth_list
+    table = worth_of(cluster.workload).worth.tolist()
     opening = 100 if cluster.workload is not None and cluster.workload.leaves else 0
     return {r: table[r] - table[r - task.gpu_share] + opening * (r == 1000) for r in range(task.gpu_share, 1001)}
 

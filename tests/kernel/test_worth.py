@@ -28,7 +28,7 @@ SHARED = {230: 250, 460: 500, 550: 750, 780: 1000}
 )
 def test_the_bundled_traces_have_the_known_worths(trace: str, steps: dict[int, int], cpu_per_gpu: int | None) -> None:
     worth = Worth(load_trace(trace).workload)
-    table = worth.worth_list
+    table = worth.worth.tolist()
     assert {r: table[r] for r in range(1, 1001) if table[r] != table[r - 1]} == steps
     if cpu_per_gpu is not None:
         assert round(worth.cpu_per_gpu) == cpu_per_gpu
@@ -147,7 +147,7 @@ def test_a_whole_gpu_is_broken_last_where_tasks_leave() -> None:
 
 def test_without_a_mix_a_remainder_is_worth_itself() -> None:
     worth = Worth(None)
-    assert worth.worth_list == list(range(1001))
+    assert worth.worth.tolist() == list(range(1001))
     # Any node's own ratio bounds the CPU per GPU then: half of 0.9 x 8 cores beside one GPU strands an eighth of it.
     limits = worth.limits(HEADROOM * np.array([8_000]) / np.array([1]))
     assert stranded(np.array([3_600]), np.array([1000]), limits).tolist() == [125.0]

@@ -7,20 +7,20 @@ from pilotage.kernel.plugin import Group
 
 
 class Changed:
-    """Rows that changed, in the order of the changes; a row may stand there several times."""
+    """Rows that changed, each once, in the order of their first changes."""
 
-    __slots__ = ("_distinct", "rows")
+    __slots__ = ("_array", "rows")
 
     def __init__(self, rows: list[int]) -> None:
         self.rows = rows
-        self._distinct: IntArray | None = None
+        self._array: IntArray | None = None
 
     @property
-    def distinct(self) -> IntArray:
-        """The same rows, each once and rising, int64; worked out once for all who ask."""
-        if self._distinct is None:
-            self._distinct = np.array(sorted(set(self.rows)), np.int64)
-        return self._distinct
+    def array(self) -> IntArray:
+        """The same rows, rising, int64; worked out once for all who ask."""
+        if self._array is None:
+            self._array = np.array(sorted(self.rows), np.int64)
+        return self._array
 
 
 Position = list[int]
@@ -84,4 +84,4 @@ class ChangeLog:
             else:
                 changed += self._rows[group][seen - base :]
             position[i] = end
-        return None if everything else Changed(changed)
+        return None if everything else Changed(list(dict.fromkeys(changed)))

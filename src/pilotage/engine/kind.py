@@ -171,7 +171,7 @@ class Kind:
         if self._make_room(state) or changed is None:
             self._rebuild(state)
         elif len(changed.rows) > FEW:
-            self._patch_many(state, changed.distinct, rescored)
+            self._patch_many(state, changed.array, rescored)
         elif changed.rows:
             self._patch_few(state, changed.rows, rescored)
 

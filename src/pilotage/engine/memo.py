@@ -98,13 +98,13 @@ class Memo(Generic[Values]):
             self.evaluated += len(changed.rows)
             for row in changed.rows:
                 self.values[row] = self.answer_row(state, row)
-        elif changed is None or len(changed.distinct) * 4 > columns.n:
+        elif changed is None or len(changed.rows) * 4 > columns.n:
             self.evaluated += columns.n
             for nodes in Nodes.blocks(columns):
                 self.values[nodes.rows] = self.answer(nodes)
         elif changed.rows:
-            self.evaluated += len(changed.distinct)
-            self.values[changed.distinct] = self.answer(Nodes(columns, changed.distinct))
+            self.evaluated += len(changed.rows)
+            self.values[changed.array] = self.answer(Nodes(columns, changed.array))
 
     def answer(self, nodes: Nodes) -> Values:
         """Return fresh answers for ``nodes``."""

@@ -237,9 +237,9 @@ class _Rows:
         for resource, demand in enumerate(self.table.demand):
             amounts = demand[slots]
             scratch.used[resource, rows] += amounts if sign > 0 else -amounts
-        scratch.forget_row()
         if self._gpus is not None:
             self._gpus.move(scratch, which, sign)
+        scratch.forget_read()
         if self._others:
             for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
                 placement = self.table.placements[slot]

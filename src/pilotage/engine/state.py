@@ -233,9 +233,9 @@ class State:
                 continue
             if i is None or used[i] + amount > capacity[i]:
                 raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
-        count = c.gpu_count[row]
+        count = c.gpu_count.item(row)
         if not len(gpus) == len(set(gpus)) == task.spec.gpus or any(
-            not 0 <= gpu < count or c.gpu_free[gpu, row] < share for gpu in gpus
+            not 0 <= gpu < count or c.gpu_free.item(gpu, row) < share for gpu in gpus
         ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
         if self.queues.declared and (over := self.queues.over_limit(task.queue, task.spec.demand)):

@@ -12,6 +12,7 @@ falls apart into terms that are looked up: total x F = total R - sum over g of V
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from math import ceil
@@ -95,7 +96,9 @@ class FragmentationTable:
         usable += before - self.total * (gpu_free.sum(axis=0) - share)
         return usable
 
-    def relief_per_gpu_of_one(self, gpu_free: list[int], share: int, cpu_free: int, cpu: int, model: int) -> list[int]:
+    def relief_per_gpu_of_one(
+        self, gpu_free: Sequence[int], share: int, cpu_free: int, cpu: int, model: int
+    ) -> list[int]:
         """`relief_per_gpu` for one node, in plain numbers."""
         before, single, per = self.of_one(gpu_free, cpu_free, model), self.single, WHOLE_GPU + 1
         kind = self._class_of_one(cpu_free - cpu, model)
@@ -108,7 +111,7 @@ class FragmentationTable:
             for free in gpu_free
         ]
 
-    def of_one(self, gpu_free: list[int], cpu_free: int, model: int) -> int:
+    def of_one(self, gpu_free: Sequence[int], cpu_free: int, model: int) -> int:
         """`of` for one node, in plain numbers."""
         kind, single = self._class_of_one(cpu_free, model), self.single
         at = kind * (WHOLE_GPU + 1)

@@ -59,18 +59,21 @@ class Worth:
         self._set(worth_table(demand))
 
     def _set(self, table: list[int]) -> None:
-        self.worth_list = table
         self.worth: IntArray = np.array(table, np.int64)
-        self._losses: dict[int, IntArray] = {}
+        self._losses: dict[int, tuple[IntArray, list[int]]] = {}
 
-    def losses(self, share: int) -> IntArray:
-        """Return by remainder, int64[1001], the worth that a share takes from it; ``MOST`` where it does not fit."""
-        losses = self._losses.get(share)
-        if losses is None:
-            losses = self._losses[share] = np.full(WHOLE_GPU + 1, MOST)
+    def losses(self, share: int) -> tuple[IntArray, list[int]]:
+        """Return by remainder, 0 .. 1000, the worth that a share takes from it; ``MOST`` where it does not fit.
+
+        Twice: as int64[1001] and as plain numbers.
+        """
+        found = self._losses.get(share)
+        if found is None:
+            losses = np.full(WHOLE_GPU + 1, MOST)
             losses[share:] = self.worth[share:] - self.worth[: WHOLE_GPU + 1 - share]
             losses[WHOLE_GPU] += self.opening
-        return losses
+            found = self._losses[share] = losses, losses.tolist()
+        return found
 
     def limits(self, own: FloatArray) -> FloatArray:
         """Return the CPU per GPU, in milli, below which nodes with such ratios of their own strand idle GPUs, [n]."""

@@ -1,5 +1,6 @@
 """Filter: a node must have enough of every amount that the task asks for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +31,19 @@ class Capacity(Filter):
         )
 
     def mask(self, fragment: Fragment, nodes: Nodes) -> BoolArray:
-        c = nodes.columns
-        used, capacity = nodes.across(c.used), nodes.across(c.capacity)
         fits: BoolArray | None = None
-        for name, amount in fragment:
-            i = c.resources.get(name)
-            if i is None:
-                return np.zeros(len(nodes), np.bool_)
-            enough = used[i] + amount <= capacity[i]
+        for _, enough in self._enough(fragment, nodes):
             fits = enough if fits is None else np.logical_and(fits, enough, out=fits)
         return np.ones(len(nodes), np.bool_) if fits is None else fits
+
+    @staticmethod
+    def _enough(fragment: Fragment, nodes: Nodes) -> Iterator[tuple[str, BoolArray]]:
+        """Yield for each amount asked for whether nodes have it."""
+        c = nodes.columns
+        used, capacity = nodes.across(c.used), nodes.across(c.capacity)
+        for name, amount in fragment:
+            i = c.resources.get(name)
+            yield name, np.zeros(len(nodes), np.bool_) if i is None else used[i] + amount <= capacity[i]
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
         used, capacity = columns.amounts_of(row)
@@ -51,7 +55,7 @@ class Capacity(Filter):
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
         """Counts a node under every resource that it lacks, as kube-scheduler does."""
-        lacking = {item[0]: len(nodes) - int(np.count_nonzero(self.mask((item,), nodes))) for item in fragment}
+        lacking = {name: len(nodes) - int(np.count_nonzero(enough)) for name, enough in self._enough(fragment, nodes)}
         return {
             "Too many tasks" if name == "tasks" else f"Insufficient {name}": count
             for name, count in lacking.items()

@@ -32,5 +32,5 @@ class RandomGpus(DeviceRule):
 
 
 def _fitting(task: Task, columns: Columns, row: int) -> list[tuple[int, int]]:
-    free = columns.gpu_free[:, row].tolist()
+    free = columns.gpus_of(row)
     return [(share, gpu) for gpu, share in enumerate(free) if share >= task.gpu_share]

@@ -1,6 +1,7 @@
 """Scorer and device rule: fragmentation gradient descent (Weng et al., USENIX ATC'23)."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class FragmentationDescent(Scorer):
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
         cpu_free = _cpu_free(columns, row)
-        free: list[int] = columns.gpu_free[:, row].tolist()
+        free = columns.gpus_of(row)
         if (cpu and cpu_free < cpu) or sum([left >= share for left in free]) < gpus:
             return 0
         table = _table(columns)
@@ -68,7 +69,7 @@ class FragmentationDevices(DeviceRule):
     name = "fgd"
 
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
-        free: list[int] = columns.gpu_free[:, row].tolist()
+        free = columns.gpus_of(row)
         fitting = [gpu for gpu, left in enumerate(free) if left >= task.gpu_share]
         table = _table(columns)
         if table is None or task.gpu_share == WHOLE_GPU or len(fitting) == 1:
@@ -118,7 +119,7 @@ def _steps(
 
 
 def _steps_of_one(
-    table: FragmentationTable, fragment: Fragment, gpu_free: list[int], cpu_free: int, model: int
+    table: FragmentationTable, fragment: Fragment, gpu_free: Sequence[int], cpu_free: int, model: int
 ) -> list[int]:
     """`_steps` for one node, in plain numbers."""
     cpu, gpus, share = fragment

@@ -39,8 +39,8 @@ class GpuFit(Filter):
         count, share, models = fragment
         if models and columns.models.values[columns.gpu_model.item(row)] not in models:
             return False
-        free: list[int] = columns.gpu_free[:, row].tolist()
-        return sum(left >= share for left in free) >= count
+        free = columns.gpus_of(row)
+        return sum([left >= share for left in free]) >= count
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
         other_model = len(nodes) - int(np.count_nonzero(self._allowed(fragment[2], nodes)))
@@ -51,7 +51,7 @@ class GpuFit(Filter):
         """The GPUs that lack least come first; an allowed model, and GPUs where there are too few."""
         count, share, models = fragment
         model, gpus = columns.models.values[columns.gpu_model.item(row)], columns.gpu_count.item(row)
-        free: list[int] = columns.gpu_free[:, row].tolist()
+        free = columns.gpus_of(row)
         # Tasks may hold GPUs that the node has no more: of a GPU that comes back they have their share.
         added, missing = 0, count - gpus
         while missing > 0:

@@ -57,7 +57,7 @@ def _lacking(task: Task, columns: Columns, row: int, claims: Sequence[Claim]) ->
             if missing > 0:
                 yield MoreFree(name, missing)
     if task.spec.gpus:
-        free: list[int] = columns.gpu_free[:, row].tolist()
+        free = list(columns.gpus_of(row))
         for claim in claims:
             for gpu in claim.gpus:
                 free[gpu] -= claim.spec.gpu_share

@@ -9,7 +9,7 @@ from pilotage.kernel.arrays import IntArray
 from pilotage.kernel.columns import Columns
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.plugin import DeviceRule, Scorer
-from pilotage.kernel.worth import HEADROOM, MOST, Worth, own_ratios, stranded, stranded_of_one, worth_of
+from pilotage.kernel.worth import HEADROOM, MOST, own_ratios, stranded, stranded_of_one, worth_of
 from pilotage.model.amounts import WHOLE_GPU
 from pilotage.model.task import Task
 
@@ -43,12 +43,11 @@ class WorthAndStranding(Scorer):
         free = np.maximum(nodes.gpu_free, 0)
         lost: IntArray | int = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            lost = worth.losses(share).take(free).min(axis=0, initial=MOST)
-        idle, spare = np.empty((2, len(nodes)), np.int64), np.empty((2, len(nodes)), np.int64)  # before and after
-        idle[0], spare[0] = free.sum(axis=0), nodes.free["cpu"]
-        np.maximum(idle[0] - gpus * share, 0, out=idle[1])
-        np.subtract(spare[0], cpu, out=spare[1])
-        before, after = stranded(spare, idle, worth.limits(nodes.of(own_ratios(nodes.columns))))
+            lost = np.minimum.reduce(worth.losses(share)[0].take(free), initial=MOST)
+        idle, spare = np.add.reduce(free), nodes.free["cpu"]
+        limits = worth.limits(nodes.of(own_ratios(nodes.columns)))
+        before_and_after = (np.array((spare, spare - cpu)), np.array((idle, np.maximum(idle - gpus * share, 0))))
+        before, after = stranded(*before_and_after, limits)
         newly = np.ceil((after - before) / BUCKET - _SLACK)
         score: IntArray = lost // -BUCKET - newly.astype(np.int64)
         return score
@@ -56,13 +55,16 @@ class WorthAndStranding(Scorer):
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
         worth = worth_of(columns.workload)
-        free = [max(left, 0) for left in columns.gpu_free[:, row].tolist()]
+        free = columns.gpus_of(row)
+        if min(free, default=0) < 0:
+            free = tuple([max(left, 0) for left in free])
         used, capacity = columns.amounts_of(row)
         at = columns.resources["cpu"]
         cpu_free, idle = capacity[at] - used[at], sum(free)
         lost = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            lost = min([_lost(worth, left, share) for left in free if left >= share], default=MOST)
+            losses = worth.losses(share)[1]
+            lost = min([losses[left] for left in free], default=MOST)
         limit = min(HEADROOM * capacity[at] / max(columns.gpu_count.item(row), 1), worth.cpu_per_gpu)
         after = stranded_of_one(cpu_free - cpu, max(idle - gpus * share, 0), limit)
         newly = after - stranded_of_one(cpu_free, idle, limit)
@@ -76,15 +78,10 @@ class LeastWorth(DeviceRule):
     name = "least-worth"
 
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
-        free: list[int] = columns.gpu_free[:, row].tolist()
+        free = columns.gpus_of(row)
         share = task.gpu_share
         fitting = [gpu for gpu, left in enumerate(free) if left >= share]
         if share == WHOLE_GPU:
             return tuple(fitting[: task.gpus])
-        worth = worth_of(columns.workload)
-        return (min(fitting, key=lambda gpu: _lost(worth, free[gpu], share)),)
-
-
-def _lost(worth: Worth, left: int, share: int) -> int:
-    lost = worth.worth_list[left] - worth.worth_list[left - share]
-    return lost + worth.opening if left == WHOLE_GPU else lost
+        losses = worth_of(columns.workload).losses(share)[1]
+        return (min(fitting, key=lambda gpu: losses[free[gpu]]),)
