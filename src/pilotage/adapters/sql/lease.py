@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from pilotage.adapters.sql.engine import reading
+from pilotage.adapters.sql.engine import Prepared, reading
 from pilotage.adapters.sql.tables import lease as table
 from pilotage.model.errors import LeaseLost
 
@@ -47,6 +47,7 @@ class Lease:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
+        self._guard = Prepared(engine, _GUARD, ("new", "role", "of_epoch"))
         self._role = role
         self._holder = holder or this_process()
         self._duration_s = duration_s
@@ -98,7 +99,7 @@ class Lease:
 
         The row stays locked until the commit, so a new leader's first read sees all that its predecessor wrote.
         """
-        if connection.execute(_GUARD, {"role": self._role, "of_epoch": self.epoch, "new": serial}).rowcount != 1:
+        if self._guard.run(connection, [(serial, self._role, self.epoch)]) != 1:
             raise LeaseLost(f"another process took the role {self._role!r} over")
 
     def is_committed(self, connection: Connection, serial: int) -> bool:

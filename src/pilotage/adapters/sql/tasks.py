@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from pilotage.adapters.sql.engine import is_outage, reading
+from pilotage.adapters.sql.engine import Prepared, is_outage, reading
 from pilotage.adapters.sql.writer import Writer
 from pilotage.engine.taskqueue.machine import Attempt
 from pilotage.model.errors import StorageDown
@@ -46,12 +46,13 @@ task = Table(
     _metadata,
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
-    *(Column(name, Text, nullable=False) for name in ("model", "tenant", "status", "instance", "error", "attempts")),
+    *(Column(name, Text, nullable=False) for name in ("model", "tenant", "status", "instance", "error")),
     *(Column(name, Text) for name in ("key", "remote_id")),
     *(Column(name, Integer, nullable=False) for name in ("priority", "attempt")),
     *(Column(name, Float(53)) for name in ("deadline_s", "submitted_s", "scheduled_s", "started_s", "finished_s")),
     Column("run_s", Float(53)),
     *(Column(name, LargeBinary) for name in ("input", "metadata", "result")),
+    Column("attempts", Text, nullable=False),
 )
 
 instance = Table(
@@ -72,10 +73,12 @@ _FIXED = ("seq", "id", "model", "tenant", "priority", "deadline_s", "key", "subm
 _MOVING = tuple(column.name for column in task.columns if column.name not in _FIXED)
 _LIGHT = [column for column in task.columns if column.name not in ("input", "metadata", "result")]
 
-_CHANGES = (*_MOVING, "of_seq")
-_changes = attrgetter(*_MOVING, "seq")
+_ALL = tuple(column.name for column in task.columns)
 
-_INSERT = insert(task)
+_fresh = attrgetter(*_ALL[:-1])  # the last one, the attempts, is stored as JSON
+_changed = attrgetter(*_MOVING[:-1])
+
+_INSERT = insert(task).values({name: bindparam(name) for name in _ALL})
 # The guard: whatever a caller believes, a row that has ended stays as it is.
 _UPDATE = (
     update(task)
@@ -90,19 +93,21 @@ class SqlTasks:
     def __init__(self, engine: Engine, writer: Writer) -> None:
         self._engine = engine
         self._writer = writer
+        self._insert = Prepared(engine, _INSERT, _ALL)
+        self._update = Prepared(engine, _UPDATE, (*_MOVING, "of_seq"))
 
     # ------------------------------------------------------------------ writes
 
     def save(self, fresh: Sequence[Stored], changed: Sequence[Stored]) -> Future[None]:
         """Insert and update tasks in one transaction, all or none."""
-        inserts = [_with_attempts(row, msgspec.structs.asdict(row)) for row in fresh]
-        updates = [_with_attempts(row, dict(zip(_CHANGES, _changes(row), strict=True))) for row in changed]
+        inserts = [(*_fresh(row), _attempts(row)) for row in fresh]
+        updates = [(*_changed(row), _attempts(row), row.seq) for row in changed]
 
         def work(connection: Connection) -> None:
             if inserts:
-                connection.execute(_INSERT, inserts)
+                self._insert.run(connection, inserts)
             if updates:
-                met = connection.execute(_UPDATE, updates).rowcount
+                met = self._update.run(connection, updates)
                 if met != len(updates):
                     raise WrongState(f"{len(updates) - met} of {len(updates)} tasks had ended already")
 
@@ -246,9 +251,8 @@ def _where(query: Select[Any], wanted: Filter) -> Select[Any]:
     return query
 
 
-def _with_attempts(row: Stored, values: dict[str, Any]) -> dict[str, Any]:
-    values["attempts"] = msgspec.json.encode(row.attempts).decode() if row.attempts else "[]"
-    return values
+def _attempts(row: Stored) -> str:
+    return msgspec.json.encode(row.attempts).decode() if row.attempts else "[]"
 
 
 def _stored(row: Row[Any]) -> Stored:
