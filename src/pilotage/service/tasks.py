@@ -308,8 +308,10 @@ class TaskService:
         live = self._find_live(task_id)
         if live is None:
             stored = await self.read(lambda: self._store.task(task_id))
-            if stored is not None or not member.senders:
+            live = self._find_live(task_id)  # its acknowledgement may have come meanwhile
+            if live is None and (stored is not None or not member.senders):
                 return Outcome(known=stored is not None)
+        if live is None:
             # An instance that gives ids of its own may be faster than its acknowledgement; or it waits for our
             # answer before it gives one, so we must not wait long.
             await asyncio.sleep(ACKNOWLEDGED_S)
