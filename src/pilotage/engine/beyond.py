@@ -25,10 +25,15 @@ class Beyond:
         filters = [f for f in policy.filters if f.depends != "row"]
         self.filters = sorted(filters, key=lambda f: not isinstance(f, DomainFilter))
         self.scorers = [(s, weight) for s, weight in policy.scorers if s.depends != "row"]
+        self._plugins = (*self.filters, *(scorer for scorer, _ in self.scorers))
         self._samples = policy.sampling is not None
 
     def __bool__(self) -> bool:
         return bool(self.filters or self.scorers or self._samples)
+
+    def concerns(self, task: Task) -> bool:
+        """Whether any of these plugins has something to say about ``task``, or nodes are sampled for it."""
+        return self._samples or any(plugin.fragment(task) is not None for plugin in self._plugins)
 
     def choose(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Choice:
         """Return the best row for ``task`` by exact comparison of all feasible rows."""

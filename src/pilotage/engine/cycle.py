@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pilotage.engine.beyond import Beyond
 from pilotage.engine.kind import Choice, Kind, Rejection
 from pilotage.engine.kinds import Kinds
+from pilotage.engine.run import TIE, Run
 from pilotage.engine.state import State
 from pilotage.kernel.policy import Policy
 from pilotage.model.effects import Decision
 from pilotage.model.events import Cure
-from pilotage.model.task import Task
+from pilotage.model.task import Task, TaskSpec
 
 
 class Cycle:
@@ -30,6 +31,10 @@ class Cycle:
         self.watch: Callable[[Task, int, float], None] | None = None
         """Told task, number and time of each decision before it is made, on the state that it will be made on."""
         self._digest = policy.digest
+        self._run: Run | None = None
+        """The run that goes on if the next task is equal."""
+        self._before: tuple[TaskSpec, int] | None = None
+        """Spec of the task before, and the state's version when it was placed; None where no run can follow."""
 
     def decide(self, task: Task, seq: int, now: float) -> tuple[Decision, Cure]:
         """Place ``task`` on the best node, or say why none will do and what may cure that; nothing is half done."""
@@ -38,8 +43,9 @@ class Cycle:
         state = self.state
         if state.queues.declared and (over := state.queues.over_limit(task.queue, task.spec.demand)):
             return self._held_back(task, over, seq, now), Cure.QUEUE
-        kind = self.kinds.of(task)
-        choice = self._choose(kind, task, now)
+        run = self._run_of(task)
+        kind = self.kinds.of(task) if run is None else run.kind
+        choice = self._choose(kind, task, now) if run is None else run.choose(task.id)
         state.rotation.advance(choice.visited)
         gpus: tuple[int, ...] = ()
         if choice.row < 0:
@@ -65,7 +71,23 @@ class Cycle:
         )
         if node:
             state.place(task, choice.row, gpus)
+            if self.policy.tie == TIE:
+                self._before = (task.spec, state.version)
+            if run is not None:
+                run.version = state.version
         return decision, cures
+
+    def _run_of(self, task: Task) -> Run | None:
+        """Return the run that ``task`` goes on with, or begins since the one before was its equal."""
+        state, before = self.state, self._before
+        if before is None or before[0] is not task.spec or before[1] != state.version or self.beyond.concerns(task):
+            return None
+        if self._run is None or self._run.spec is not task.spec or self._run.version != state.version:
+            self._run = None
+            kind = self.kinds.of(task)
+            if not kind.normalised and state.log.last is not None:
+                self._run = Run(kind, task.spec, state.log.last[1], state, self.seed)
+        return self._run
 
     def _held_back(self, task: Task, over: tuple[str, str], seq: int, now: float) -> Decision:
         """Return the record of a task that no node was asked about: its place would pass a queue's limit."""

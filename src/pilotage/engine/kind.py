@@ -90,7 +90,7 @@ class Kind:
         """Whether decisions look at some of the nodes only: then nothing is summed up in advance."""
         self._scores = bool(policy.scorers)
         self.narrowing = [memo for memo in filters if memo.plugin.narrows and policy.sampling is not None]
-        self._normalised = any(memo.normaliser is not None for memo in scorers)
+        self.normalised = any(memo.normaliser is not None for memo in scorers)
         self._rejection = Rejection((), Cure.NODE_ADDED)
         self._rejected_at = -1
 
@@ -146,7 +146,7 @@ class Kind:
 
     def _step(self, state: State, row: int, groups: tuple[int, ...]) -> None:
         """Catch up with a single change: the common case in a run of equal tasks."""
-        filters, scorers, rescored = self._reading(groups)
+        filters, scorers, rescored = self.reading(groups)
         if Group.NODE in groups:
             self._forget_order()
         for mask in filters:
@@ -159,7 +159,7 @@ class Kind:
     def _catch_up(self, state: State) -> None:
         log = state.log
         stirred = tuple([g for g, seen in zip(self._groups, self._position, strict=True) if log.ends[g] != seen])
-        filters, scorers, rescored = self._reading(stirred)
+        filters, scorers, rescored = self.reading(stirred)
         changed, since = log.since(self._groups, self._position), self._version
         if Group.NODE in stirred:
             self._forget_order()
@@ -175,7 +175,7 @@ class Kind:
         elif changed.rows:
             self._patch_few(state, changed.rows, rescored)
 
-    def _reading(self, groups: tuple[int, ...]) -> Readers:
+    def reading(self, groups: tuple[int, ...]) -> Readers:
         """Return the memos that read any of ``groups``; the others are as up to date as this kind was."""
         found = self._readers.get(groups)
         if found is None:
@@ -239,7 +239,7 @@ class Kind:
         """Find the bounds anew if they may have moved; if they have, sum up all rows and return True."""
         if flipped:
             self._forget_order()
-        if not (self._normalised and (flipped or rescored)):
+        if not (self.normalised and (flipped or rescored)):
             return False
         bounds = self._find_bounds(state.columns.n)
         if bounds == self._bounds:

@@ -1,0 +1,107 @@
+"""Equal tasks in a row are decided as a run, and just as if each had come by itself."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage import Policy, filters, node_filter, scorer, scorers
+from pilotage.engine.engine import Engine
+from pilotage.kernel.plugin import PolicyFault
+from pilotage.kernel.policies import named
+from pilotage.model.effects import Bind
+from pilotage.model.events import NodeAdded, NodeUpdated, TaskFinished, TaskSubmitted
+from pilotage.model.group import Group
+from pilotage.model.node import Node
+from pilotage.model.task import Task, TaskSpec
+
+POOL = {"pool": "p", "dedicated": "false"}
+APART = Group(name="g", rule="anti-affinity", scope="host", mode="soft")
+SPECS = (
+    {"demand": {"cpu": 1}, "node_selector": POOL},
+    {"demand": {"cpu": 3, "memory": 20}, "node_selector": POOL},
+    {"demand": {"memory": 7}, "node_selector": POOL, "group": APART},
+    {"demand": {"cpu": 2}, "node_selector": POOL, "gpus": 1},
+    {"node_selector": POOL},
+)
+
+
+@scorer(reads=("cpu",), depends="row", normalise="none")
+def of_cpu(task, nodes):
+    return nodes.capacity["cpu"] / 7.0 - nodes.used["cpu"] % 3
+
+
+@node_filter(reads=("cpu",), depends="row")
+def no_five(task, nodes):
+    return nodes.used["cpu"] != 5
+
+
+POLICIES = {
+    **{name: named(name) for name in ("hybrid", "binpack", "spread", "best-fit")},
+    "user's": Policy(filters=[*filters.VMS, no_five], scorers=[(of_cpu, 3)], tie="seeded-random"),
+    "normalised": Policy(filters=filters.VMS, scorers=[(scorers.best_fit({"cpu": 1}), 1)], tie="seeded-random"),
+    "no scorer": Policy(filters=filters.VMS, scorers=[], tie="seeded-random"),
+}
+SIZES = ({"cpu": 9, "memory": 40}, {"cpu": 16, "memory": 100}, {"cpu": 16, "memory": 100})
+
+
+def node(i: int, cordoned: bool = False) -> Node:
+    return Node(name=f"n{i}", capacity=SIZES[i % 3], gpus=i % 2, labels=POOL, cordoned=cordoned)
+
+
+def play(policy: Policy, steps: list[tuple[int, int, int]], *, alone: bool) -> tuple[list[object], object]:
+    """Runs of equal tasks and what happens between them; ``alone``: specs are equal, but told apart by the engine."""
+    engine = Engine(policy, seed=3, retry=False)
+    shared = [TaskSpec(**spec) for spec in SPECS]
+    for i in range(7):
+        engine.apply(NodeAdded(node(i)))
+    seen: list[object] = []
+    placed: list[str] = []
+    for step, (which, length, then) in enumerate(steps):
+        for i in range(length):
+            spec = TaskSpec(**SPECS[which]) if alone else shared[which]
+            engine.apply(TaskSubmitted(Task(id=f"{step}-{i}", spec=spec)))
+        effects = engine.decide(float(step))
+        seen += effects
+        placed += [each.task_id for each in effects if isinstance(each, Bind)]
+        if then == 1 and placed:
+            engine.apply(TaskFinished(placed.pop(0)))
+        elif then == 2:
+            engine.apply(NodeUpdated(node(step % 7, cordoned=step % 2 == 0)))
+    return seen, engine.checkpoint()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, len(SPECS) - 1), st.integers(1, 12), st.integers(0, 2)), min_size=1, max_size=10)
+)
+def test_a_run_decides_as_one_by_one(name: str, steps: list[tuple[int, int, int]]) -> None:
+    assert play(POLICIES[name], steps, alone=False) == play(POLICIES[name], steps, alone=True)
+
+
+def test_a_plugin_that_fails_in_a_run_costs_the_run_nothing() -> None:
+    told = {"fail": False}
+
+    @node_filter(reads=("cpu",), depends="row")
+    def touchy(task, nodes):
+        if told["fail"]:
+            raise RuntimeError("not now")
+        return nodes.used["cpu"] < 4
+
+    policy = Policy(filters=[*filters.VMS, touchy], scorers=[(of_cpu, 1)], tie="seeded-random")
+    engine, spec = Engine(policy, retry=False), TaskSpec(**SPECS[0])
+    for i in range(3):
+        engine.apply(NodeAdded(node(i)))
+
+    def decided(start: int) -> int:
+        for i in range(start, start + 4):
+            engine.apply(TaskSubmitted(Task(id=f"t{i}", spec=spec)))
+        return sum(isinstance(each, Bind) for each in engine.decide())
+
+    assert decided(0) == 4
+    told["fail"] = True
+    with pytest.raises(PolicyFault, match="not now"):
+        decided(4)
+    told["fail"] = False
+    assert decided(8) == 8  # those of the failed round too, and none twice
+    assert all(len(engine.state.tasks_on[row]) <= 4 for row in range(3))
