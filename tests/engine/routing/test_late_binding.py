@@ -351,3 +351,35 @@ def test_models_have_queues_of_their_own() -> None:
     strategy.left("ours", 1.0, 1.0)
     strategy.instance_changed(Instance(id="fast0", model="n", platform="fast"), 2.0)
     assert sent(strategy, 2.0) == [("other", "fast0")]
+
+
+class Asked(dict[str, float]):
+    """Factors that count how often they are looked at: once for each instance that is."""
+
+    times = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.times += 1
+        return super().get(key, default)
+
+
+def test_newcomers_look_at_the_instances_once_while_all_are_full_and_a_task_that_leaves_makes_room() -> None:
+    known = Known()
+    known.factors = asked = Asked()
+    strategy = LateBinding(known)
+    for at in range(20):
+        strategy.instance_changed(Instance(id=f"i{at}", model="m", platform="fast"), 0.0)
+    for at in range(21):
+        strategy.submitted(task(f"t{at}"), 0.0)
+    made = sent(strategy, 0.0)
+    assert len(made) == 20
+    asked.times = 0
+    for at in range(50):
+        strategy.submitted(task(f"late{at}"), 0.02)
+        assert sent(strategy, 0.02) == []
+    assert asked.times == 20, "only the first one looks"
+    strategy.left(made[3][0], 1.0, 0.03)
+    assert sent(strategy, 0.03) == [("t20", made[3][1])]
+    assert sent(strategy, 0.04) == []
+    strategy.instance_changed(Instance(id="more", model="m", platform="fast"), 0.05)
+    assert sent(strategy, 0.05) == [("late0", "more")]

@@ -52,6 +52,20 @@ class _Queue:
         self.tail = Tail()
         self.dirty = False
         self.planned_s = -inf
+        self._full = False
+
+    def changed(self) -> None:
+        """What is on the instances, or what they are, changed."""
+        self.dirty = True
+        self._full = False
+
+    def has_room(self, factors: Mapping[str, float], now: float) -> bool:
+        """Whether any instance may be given a task. Newcomers change nothing in that, so they do not pay for it."""
+        if self._full:
+            return False
+        found = self.pool.has_room(factors, now)
+        self._full = not found and not self.pool.sends_ahead()
+        return found
 
 
 class LateBinding:
@@ -103,7 +117,7 @@ class LateBinding:
             queue = self._queue(instance.model)
             queue.pool.change(instance, now)
         self._model_of[instance.id] = instance.model
-        queue.dirty = True
+        queue.changed()
         queue.tail.outdated()
 
     def instance_removed(self, instance_id: str, now: float) -> None:
@@ -121,7 +135,7 @@ class LateBinding:
         """The instance was heard of: what it said was told by `started` and `left`."""
         model = self._model_of[instance_id]
         self._queues[model].pool.rows[instance_id].heard_s = now
-        self._queues[model].dirty = True
+        self._queues[model].changed()
 
     # ------------------------------------------------------------------ tasks
 
@@ -166,7 +180,7 @@ class LateBinding:
         del self._on[task_id]
         bound = row.tasks.pop(task_id)
         row.changed(now)
-        self._queues[row.instance.model].dirty = True
+        self._queues[row.instance.model].changed()
         if run_s is not None and run_s > 0:
             if bound.sent_s is not None:
                 row.handed_over(now - bound.sent_s - run_s, now)
@@ -182,7 +196,7 @@ class LateBinding:
         for queue in self._queues.values():
             if queue.dirty or now >= queue.planned_s + REPLAN_S:
                 queue.dirty, queue.planned_s = False, now
-                if queue.keys and (self._report_s or queue.pool.has_room(self._forecaster.factors, now)):
+                if queue.keys and (self._report_s or queue.has_room(self._forecaster.factors, now)):
                     made += self._plan(queue, now)
         return made
 
@@ -275,7 +289,7 @@ class LateBinding:
         """
         made = self._plan_window(queue, now, self._window)
         left = self._order != "aged" and len(queue.keys) > self._window - len(made)
-        if left and queue.pool.has_room(self._forecaster.factors, now):
+        if left and queue.has_room(self._forecaster.factors, now):
             slots = sum(row.instance.slots for row in queue.pool.rows.values())
             if slots > self._window:
                 made += self._plan_window(queue, now, slots)

@@ -141,6 +141,10 @@ class Pool:
         """Whether any instance may be given a task."""
         return any(row.has_room(factors.get(row.instance.id, 1.0), now) for row in self.rows.values())
 
+    def sends_ahead(self) -> bool:
+        """Whether time alone may make room: some instance is given tasks before a slot of it is free."""
+        return any(row.ahead_s > 0 for row in self.rows.values())
+
     def lanes(self, factors: Mapping[str, float], now: float, tasks: int | None = None) -> tuple[list[Row], list[Lane]]:
         """Return all rows, and the slots of those that may be given tasks as lanes, which refer to rows by position.
 
