@@ -54,6 +54,7 @@ def serve(
     """
     import os
 
+    from pilotage.app.allocator import spare_the_collector
     from pilotage.app.config import load_config
     from pilotage.app.logs import set_up_logs
     from pilotage.app.tasks.role import Serve, run_until_signal
@@ -73,4 +74,5 @@ def serve(
     settings = serve_settings(found.settings.serve, defaults, flags, os.environ)
     set_up_logs(settings.log_level)
     role = Serve(settings, places(found.instances), ready=lambda url: typer.echo(f"Pilotage serves tasks at {url}"))
+    spare_the_collector()
     run_until_signal(role.run)
