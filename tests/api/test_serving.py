@@ -59,12 +59,12 @@ def test_it_speaks_tls_and_nothing_else(tmp_path: Path, certificate: tuple[Path,
     with running(tmp_path, certificate=str(certificate[0]), key=str(certificate[1])) as service:
         assert service.url.startswith("https://127.0.0.1:")
         trusting = ssl.create_default_context(cafile=certificate[0])
-        with urllib.request.urlopen(service.url + "/health", context=trusting, timeout=10) as answer:
+        with urllib.request.urlopen(service.url + "/health", context=trusting, timeout=30) as answer:
             assert json.load(answer)["role"] == "leader"
         with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-            urllib.request.urlopen(service.url + "/health", context=ssl.create_default_context(), timeout=10)
+            urllib.request.urlopen(service.url + "/health", context=ssl.create_default_context(), timeout=30)
         with pytest.raises(OSError):  # noqa: PT011 - whatever way the connection breaks
-            urllib.request.urlopen(service.url.replace("https", "http") + "/health", timeout=10)
+            urllib.request.urlopen(service.url.replace("https", "http") + "/health", timeout=30)
 
 
 def test_a_certificate_that_can_not_be_used_is_told(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

@@ -25,11 +25,11 @@ def fake() -> Iterator[FakeInstance]:
 
 
 def socket(service: Service, path: str, **options: Any) -> ClientConnection:
-    return connect(service.url.replace("http", "ws", 1) + path, open_timeout=10, close_timeout=5, **options)
+    return connect(service.url.replace("http", "ws", 1) + path, open_timeout=30, close_timeout=30, **options)
 
 
 def told(connection: ClientConnection) -> Any:
-    return json.loads(connection.recv(timeout=10))
+    return json.loads(connection.recv(timeout=30))
 
 
 def submitted(service: Service) -> str:
@@ -89,7 +89,7 @@ def test_who_does_not_say_who_it_is_is_sent_away(service: Service, greeting: str
     with socket(service, "/ws/result_submit") as connection:
         connection.send(greeting)
         with pytest.raises(ConnectionClosed) as closed:
-            connection.recv(timeout=10)
+            connection.recv(timeout=30)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008
     assert "register" in closed.value.rcvd.reason
@@ -99,7 +99,7 @@ def test_every_listener_hears_of_every_completed_task(service: Service, fake: Fa
     fake.register(service)
     with socket(service, "/ws/task_events") as one, socket(service, "/ws/task_events") as other:
         one.send("ping")
-        assert one.recv(timeout=10) == "pong"
+        assert one.recv(timeout=30) == "pong"
         eventually(lambda: service.inside is not None and service.inside.hub.watchers == 2)
         task_id = submitted(service)
         word = result(fake, task_id, {"text": "hi"})
@@ -117,10 +117,10 @@ def test_a_stop_ends_open_connections(tmp_path: Path) -> None:
     service = Service(settings(tmp_path)).start()
     with socket(service, "/ws/task_events") as connection:
         connection.send("ping")
-        assert connection.recv(timeout=10) == "pong"
+        assert connection.recv(timeout=30) == "pong"
         service.stop()
         with pytest.raises(ConnectionClosed):
-            connection.recv(timeout=10)
+            connection.recv(timeout=30)
 
 
 def test_each_needs_a_token_of_its_role(tmp_path: Path) -> None:

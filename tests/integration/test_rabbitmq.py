@@ -242,9 +242,9 @@ async def test_a_message_that_keeps_coming_back_ends_in_the_dead_queue(broker: B
     async with opened(broker.url, topology, confirms=True) as link:
         await Publisher(link).publish(Message("poison", b"{}"))
         for _ in range(topology.delivery_limit + 1):  # each life of a worker ends with the message unsettled
-            async with consuming(broker.url, topology) as consumer, asyncio.timeout(5):
+            async with consuming(broker.url, topology) as consumer, asyncio.timeout(30):
                 assert [each.message_id for each in await consumer.batch(1, 0)] == ["poison"]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await left_in(broker.url, topology.dead) != 1:
                 await asyncio.sleep(0.05)
     assert await left_in(broker.url, topology.queue) == 0
