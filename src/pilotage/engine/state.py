@@ -234,8 +234,10 @@ class State:
             if i is None or used[i] + amount > capacity[i]:
                 raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
         count = c.gpu_count.item(row)
-        if not len(gpus) == len(set(gpus)) == task.spec.gpus or any(
-            not 0 <= gpu < count or c.gpu_free.item(gpu, row) < share for gpu in gpus
+        asks = gpus or task.spec.gpus  # most ask for none, and a look at none costs as much as one at the amounts
+        if asks and (
+            not len(gpus) == len(set(gpus)) == task.spec.gpus
+            or any(not 0 <= gpu < count or c.gpu_free.item(gpu, row) < share for gpu in gpus)
         ):
             raise Overcommitted(f"task {task.id!r} can not have GPUs {gpus} of {c.names[row]!r}")
         if self.queues.declared and (over := self.queues.over_limit(task.queue, task.spec.demand)):

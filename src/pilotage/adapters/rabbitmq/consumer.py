@@ -30,7 +30,9 @@ class Consumer:
         self._queue = queue or link.topology.queue
         self._prefetch = prefetch
         self._backlog: deque[Delivery] = deque()
+        self._wanted = 1
         self._arrived = asyncio.Event()
+        """Set when as many as are wanted are there, or nothing more will come."""
         self._ledger = AckLedger()
         self._session: Session | None = None
         self._tag = ""
@@ -64,24 +66,28 @@ class Consumer:
                     redelivered=bool(delivery.redelivered),  # type: ignore[union-attr]
                 )
             )
-            self._arrived.set()
+            if len(self._backlog) >= self._wanted:
+                self._arrived.set()
 
         return take_in
 
     async def batch(self, at_most: int, linger_s: float) -> list[Delivery]:
         """Return 1 to ``at_most`` deliveries; none when the consumer was stopped.
 
-        After the first one it waits ``linger_s`` for more, unless there are enough already.
+        After the first one it waits up to ``linger_s`` for the others.
         """
-        while not self._backlog:
-            if self._stopping:
-                return []
-            self._arrived.clear()
-            await self._arrived.wait()
-        if len(self._backlog) < at_most and linger_s > 0 and not self._stopping:
-            await asyncio.sleep(linger_s)
+        await self._at_least(1)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._at_least(at_most), linger_s)
         backlog = self._backlog
         return [backlog.popleft() for _ in range(min(at_most, len(backlog)))]
+
+    async def _at_least(self, wanted: int) -> None:
+        """Wait for so many, or until the consumer is stopped."""
+        self._wanted = wanted
+        while len(self._backlog) < wanted and not self._stopping:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def settle(self, deliveries: list[Delivery]) -> None:
         """Acknowledge deliveries whose effects are durable. What the broker does not hear, it delivers again."""

@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_LONGEST_LINGER_S = 0.05
 
 
 class Entry(Struct):
@@ -102,6 +103,7 @@ class Worker:
         self._learning: asyncio.Future[None] | None = None
         self._stopping = False
         self._read = 0
+        self._commit_s = 0.0
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything taken is settled or given back."""
@@ -208,7 +210,7 @@ class Worker:
         try:
             while True:
                 if incoming is None and not self._stopping:
-                    incoming = asyncio.ensure_future(self._queue.batch(self._batch, self._linger_s))
+                    incoming = asyncio.ensure_future(self._queue.batch(self._batch, self._linger()))
                 again, self._again = self._again, []
                 if not again and incoming is not None and not incoming.done():
                     self._woken.clear()
@@ -225,6 +227,7 @@ class Worker:
                     work = await self._decide_thread(partial(self._decide, pending, letters))
                     if work.decided or work.letters:
                         await self._decided.put(work)
+                        await self._decided.join()  # the next batch grows until this one's turn has come
                 elif self._stopping:
                     if not self._entries:
                         return
@@ -233,6 +236,10 @@ class Worker:
         finally:
             if incoming is not None:
                 incoming.cancel()
+
+    def _linger(self) -> float:
+        """How long a batch may wait for more: while another is committed, half the time that this took last."""
+        return max(self._linger_s, min(self._commit_s / 2, _LONGEST_LINGER_S))
 
     def _take_in(
         self, deliveries: list[Delivery], again: list[Entry]
@@ -274,6 +281,7 @@ class Worker:
             except TimeoutError:
                 await self._look_around()
                 continue
+            self._decided.task_done()
             if work is None:
                 await self._learnt()
                 return
@@ -299,7 +307,8 @@ class Worker:
             _log.error("commit failed", error=f"{type(error).__name__}: {error}", requests=len(work.decided))
             await self._split(work, error)
             return
-        self._metrics.committed(done.outcomes, work.decided, len(work.letters), time.perf_counter() - started)
+        self._commit_s = time.perf_counter() - started
+        self._metrics.committed(done.outcomes, work.decided, len(work.letters), self._commit_s)
         await self._learn(work, done)
         await self._settle(work, done)
 
