@@ -225,6 +225,19 @@ async def test_each_way_to_fail_has_its_name(broker: Broker, topology: Topology)
             assert failed.value.cause == Cause.TIMEOUT
 
 
+async def test_a_batch_that_is_full_or_was_stopped_waits_for_no_more(broker: Broker, topology: Topology) -> None:
+    async with opened(broker.url, topology, confirms=True) as link, consuming(broker.url, topology) as consumer:
+        await Publisher(link).publish_all(messages(15))
+        async with asyncio.timeout(30):
+            full = await consumer.batch(10, 3600)
+            rest = asyncio.ensure_future(consumer.batch(10, 3600))
+            await asyncio.sleep(0)
+            await consumer.stop()
+            assert len(full) == 10
+            assert len(await rest) <= 5
+        await consumer.settle(full)
+
+
 async def test_stopping_gives_back_what_nobody_looked_at(broker: Broker, topology: Topology) -> None:
     async with opened(broker.url, topology, confirms=True) as link, consuming(broker.url, topology) as first:
         await Publisher(link).publish_all(messages(30))

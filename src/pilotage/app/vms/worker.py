@@ -58,7 +58,7 @@ class Work(Struct):
 
 
 class Worker:
-    """``batch``: most requests of one transaction; ``linger_s``: how long the first one waits for more.
+    """``batch``: most requests of one transaction; ``linger_s``: how long the first one waits for more at least.
 
     ``park`` keeps whole what names no task that could be asked for, before it is acknowledged.
     """
@@ -238,7 +238,7 @@ class Worker:
                 incoming.cancel()
 
     def _linger(self) -> float:
-        """How long a batch may wait for more: while another is committed, half the time that this took last."""
+        """How long a batch waits for more: under load half the time of a commit, as one is on its way meanwhile."""
         return max(self._linger_s, min(self._commit_s / 2, _LONGEST_LINGER_S))
 
     def _take_in(
