@@ -1,4 +1,5 @@
-"""Group commit, seen from the event loop: what changes while a commit is under way goes into the next one.
+"""Group commit, seen from the event loop: what changes while a commit is under way goes into the next one, and so does
+what those send who were just answered, if they are quick.
 
 A task that changes several times between two commits is written once. Nothing is sent to an instance, and nobody is
 answered, before what it rests on is committed.
@@ -133,7 +134,7 @@ class Journal:
     def _linger(self, expected: int) -> None:
         """Who was just answered often comes again at once: let them go with those who wait already.
 
-        A commit costs as much as fifty rows, so two half groups in turn would cost nearly twice as much as a whole one.
+        A commit costs as much CPU as fifty rows, so two half groups in turn would cost nearly twice as much as a whole.
         """
         self._expected = expected
         if len(self._open.waiters) < expected:
