@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 
@@ -39,6 +41,22 @@ async def test_two_workers_place_everything_once_and_over_commit_nothing(cloud: 
     assert failed["error_class"] == "unsatisfiable_now"
     assert "has room now" in failed["error"]
     assert full["history"][0]["status"] == "queued"
+
+
+@pytest.mark.asyncio
+async def test_what_fails_while_committing_ends_the_worker_and_does_not_hang_it(cloud: Cloud) -> None:
+    def fail() -> None:
+        raise RuntimeError("nobody thought of it")
+
+    cloud.bring_in(host("bm1"))
+    cloud.submit(*(request(f"vm{i}") for i in range(3)))
+    worker = cloud.worker(batch=1, on_settled=fail)[0]
+    run = asyncio.ensure_future(worker.run())
+    ended, _ = await asyncio.wait((run,), timeout=20)
+    run.cancel()
+    assert ended
+    with pytest.raises(RuntimeError, match="nobody thought of it"):
+        run.result()
 
 
 @pytest.mark.asyncio

@@ -108,15 +108,18 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`; returns when everything taken is settled or given back."""
         await self._begin()
-        committing = asyncio.create_task(self._commit_all())
+        deciding, committing = asyncio.create_task(self._decide_all()), asyncio.create_task(self._commit_all())
         try:
-            await self._decide_all()
-            await self._decided.put(None)
+            # Whichever fails ends the other, which would wait for it for ever.
+            await asyncio.wait((deciding, committing), return_when=asyncio.FIRST_COMPLETED)
+            if not committing.done():
+                await deciding
+                await self._decided.put(None)
             await committing
         finally:
-            committing.cancel()
-            with suppress(asyncio.CancelledError):
-                await committing
+            for task in (deciding, committing):
+                task.cancel()
+            await asyncio.gather(deciding, committing, return_exceptions=True)
             self._thread.shutdown()
 
     async def stop(self) -> None:
