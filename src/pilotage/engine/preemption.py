@@ -239,7 +239,7 @@ class _Rows:
             scratch.used[resource, rows] += amounts if sign > 0 else -amounts
         if self._gpus is not None:
             self._gpus.move(scratch, which, sign)
-        scratch.forget_read()
+        scratch.forget_numbers()
         if self._others:
             for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
                 placement = self.table.placements[slot]

@@ -226,7 +226,7 @@ class State:
 
     def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...]) -> None:
         c, share = self.columns, task.spec.gpu_share
-        used, capacity = c.amounts_of(row)
+        used, capacity, _ = c.numbers_of(row)
         for name, amount in task.spec.demand.items():
             i = c.resources.get(name)
             if amount == 0 or name == "gpu" or name in task.spec.uncapped:
@@ -245,7 +245,7 @@ class State:
 
     def _check_countable(self, task: Task, row: int) -> None:
         """Raise `InvalidInput` where what others put on a node adds up to no amount."""
-        used = self.columns.amounts_of(row)[0]
+        used, _, _ = self.columns.numbers_of(row)
         for name, amount in task.spec.demand.items():
             i = self.columns.resources.get(name)
             if i is not None:

@@ -53,11 +53,9 @@ def _amounts(state: State) -> list[Problem]:
         names = [columns.names[row] for row in np.flatnonzero(wrong.any(axis=0))]
         problems += [(name, f"node {name!r}: {what} differ from a recount") for name in names]
     for row, name in enumerate(columns.names):
-        amounts = columns.used[:, row].tolist(), columns.capacity[:, row].tolist()
-        if columns.amounts_of(row) != tuple(map(tuple, amounts)):
-            problems.append((name, f"node {name!r}: what was read of its amounts is old"))
-        if columns.gpus_of(row) != tuple(columns.gpu_free[:, row].tolist()):
-            problems.append((name, f"node {name!r}: what was read of its GPUs is old"))
+        written = (columns.used, columns.capacity, columns.gpu_free)
+        if columns.numbers_of(row) != tuple(tuple(column[:, row].tolist()) for column in written):
+            problems.append((name, f"node {name!r}: the numbers kept of its amounts and GPUs are old"))
     for name, i in columns.resources.items():
         capacities = columns.capacity[i, : columns.n].tolist() or [0]
         if columns.capacity_bounds(i) != (min(capacities), max(capacities)):

@@ -27,8 +27,11 @@ Fact = TypeVar("Fact")
 ABSENT = 0
 """Code of a label that a node does not have."""
 
-_ROWS_READ = 8192
-"""Rows of which amounts are kept as plain numbers; one takes about 1 KiB."""
+RowNumbers = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""One row as plain numbers: what is used and the capacity, by resource index; thousandths left, by GPU."""
+
+_ROWS_KEPT = 8192
+"""Rows that are kept as plain numbers; one takes about 1 KiB."""
 
 _PER_RESOURCE = ("capacity", "used", "float_capacity", "float_used")
 
@@ -110,8 +113,7 @@ class Columns:
         self.workload: Workload | None = None
         self.claims: dict[int, tuple[Claim, ...]] = {}
         """By row, who made room there and has not come yet."""
-        self._read: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._read_gpus: dict[int, tuple[int, ...]] = {}
+        self._numbers: dict[int, RowNumbers] = {}
         self._of_nodes: dict[Hashable, Any] = {}
         self.counters: dict[str, Callable[[TaskSpec], Hashable]] = {}
         """By name, the function that files a task's spec under a key."""
@@ -136,7 +138,7 @@ class Columns:
 
     def write_node(self, row: int, node: Node, order: int) -> None:
         """Write what ``node`` says into ``row``; what its tasks use stays as it is."""
-        self.forget_read()
+        self.forget_numbers()
         self._of_nodes = {}
         self.neighbours.touch(row)
         self.names[row] = node.name
@@ -162,7 +164,7 @@ class Columns:
 
     def clear_row(self, row: int) -> None:
         """Make ``row`` blank. No task may be on it."""
-        self.forget_read()
+        self.forget_numbers()
         self._of_nodes = {}
         self.neighbours.touch(row)
         del self.row_of[self.names[row]]
@@ -200,9 +202,7 @@ class Columns:
 
     def add_task(self, row: int, spec: TaskSpec, demand: IntArray, gpus: tuple[int, ...], sign: int) -> None:
         """Take (``sign`` 1) or give back (``sign`` -1) what a task of ``spec`` uses of ``row``; its own inverse."""
-        self._read.pop(row, None)
-        if gpus:
-            self._read_gpus.pop(row, None)
+        self._numbers.pop(row, None)
         if sign > 0:
             self.used[: len(demand), row] += demand
         else:
@@ -229,23 +229,16 @@ class Columns:
         if not addresses:
             del users[row]
 
-    def amounts_of(self, row: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return what is used of a row and its capacity, by resource index."""
-        read = self._read.get(row)
-        if read is None:
-            if len(self._read) >= _ROWS_READ:
-                self._read.clear()
-            read = self._read[row] = tuple(self.used[:, row].tolist()), tuple(self.capacity[:, row].tolist())
-        return read
-
-    def gpus_of(self, row: int) -> tuple[int, ...]:
-        """Return the thousandths left on each GPU of a row, 0 where there is none."""
-        read = self._read_gpus.get(row)
-        if read is None:
-            if len(self._read_gpus) >= _ROWS_READ:
-                self._read_gpus.clear()
-            read = self._read_gpus[row] = tuple(self.gpu_free[:, row].tolist())
-        return read
+    def numbers_of(self, row: int) -> RowNumbers:
+        """Return the amounts and GPUs of one row, kept until they change: to ask arrays one by one is slow."""
+        numbers = self._numbers.get(row)
+        if numbers is None:
+            if len(self._numbers) >= _ROWS_KEPT:
+                self._numbers.clear()
+            used, capacity, gpu_free = self.used[:, row], self.capacity[:, row], self.gpu_free[:, row]
+            numbers = tuple(used.tolist()), tuple(capacity.tolist()), tuple(gpu_free.tolist())
+            self._numbers[row] = numbers
+        return numbers
 
     def of_nodes(self, key: Hashable, work_out: Callable[[], Fact]) -> Fact:
         """Return what ``work_out`` returns, kept under ``key`` until a node comes, changes or goes.
@@ -283,12 +276,12 @@ class Columns:
         other = copy(self)
         other.used, other.gpu_free = self.used.copy(), self.gpu_free.copy()
         other.float_used = np.zeros((0, 0))
-        other.forget_read()
+        other.forget_numbers()
         return other
 
-    def forget_read(self) -> None:
-        """Somebody wrote amounts directly: what was read of rows is old."""
-        self._read, self._read_gpus = {}, {}
+    def forget_numbers(self) -> None:
+        """Somebody wrote amounts directly: the numbers of rows are old."""
+        self._numbers = {}
 
     # -- counters ------------------------------------------------------------------------------------------------
 
@@ -352,7 +345,7 @@ class Columns:
         """Return the index of a resource, adding it (capacity 0 everywhere) if no node named it before."""
         index = self.resources.get(name)
         if index is None:
-            self.forget_read()
+            self.forget_numbers()
             index = self.resources[name] = len(self.resources)
             for amounts in _PER_RESOURCE:
                 setattr(self, amounts, longer(getattr(self, amounts), index + 1, axis=0))

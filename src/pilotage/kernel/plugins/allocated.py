@@ -97,7 +97,7 @@ class Allocated(Scorer):
         return part
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
-        used, capacities = columns.amounts_of(row)
+        used, capacities, _ = columns.numbers_of(row)
         total = weights = 0
         for resource, amount, weight in fragment:
             i = columns.resources.get(resource)

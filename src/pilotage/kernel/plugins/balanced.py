@@ -77,7 +77,7 @@ class Balanced(Scorer):
         return _changed(even, self._even_row(_nothing(fragment), columns, row)) if self.change else even
 
     def _even_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
-        used, capacities = columns.amounts_of(row)
+        used, capacities, _ = columns.numbers_of(row)
         fractions = []
         for resource, amount in fragment:
             i = columns.resources.get(resource)

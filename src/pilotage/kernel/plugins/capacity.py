@@ -46,7 +46,7 @@ class Capacity(Filter):
             yield name, np.zeros(len(nodes), np.bool_) if i is None else used[i] + amount <= capacity[i]
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
-        used, capacity = columns.amounts_of(row)
+        used, capacity, _ = columns.numbers_of(row)
         for name, amount in fragment:
             i = columns.resources.get(name)
             if i is None or used[i] + amount > capacity[i]:
@@ -63,7 +63,7 @@ class Capacity(Filter):
         }
 
     def remedy(self, fragment: Fragment, columns: Columns, row: int) -> tuple[Change, ...]:
-        used, capacity = columns.amounts_of(row)
+        used, capacity, _ = columns.numbers_of(row)
         changes = []
         for name, amount in fragment:
             i = columns.resources.get(name)

@@ -32,5 +32,5 @@ class RandomGpus(DeviceRule):
 
 
 def _fitting(task: Task, columns: Columns, row: int) -> list[tuple[int, int]]:
-    free = columns.gpus_of(row)
+    _, _, free = columns.numbers_of(row)
     return [(share, gpu) for gpu, share in enumerate(free) if share >= task.gpu_share]

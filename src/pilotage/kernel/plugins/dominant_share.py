@@ -41,7 +41,7 @@ class DominantShare(Scorer):
         return share
 
     def score_row(self, fragment: tuple[tuple[str, int], ...], columns: Columns, row: int) -> int:
-        used, capacities = columns.amounts_of(row)
+        used, capacities, _ = columns.numbers_of(row)
         share = 0
         for resource, amount in fragment:
             i = columns.resources.get(resource)

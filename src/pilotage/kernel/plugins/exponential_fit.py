@@ -49,7 +49,7 @@ class ExponentialFit(Scorer):
         return (total - 2 * _UNIT if self.spread else 20 * _UNIT - total) * 1000 // (18 * _UNIT)
 
     def score_row(self, fragment: tuple[int, int], columns: Columns, row: int) -> int:
-        used, capacities = columns.amounts_of(row)
+        used, capacities, _ = columns.numbers_of(row)
         total = 0
         for resource, amount in zip(("cpu", "memory"), fragment, strict=True):
             i = columns.resources[resource]

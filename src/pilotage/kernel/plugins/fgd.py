@@ -52,8 +52,7 @@ class FragmentationDescent(Scorer):
 
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
-        cpu_free = _cpu_free(columns, row)
-        free = columns.gpus_of(row)
+        cpu_free, free = _left(columns, row)
         if (cpu and cpu_free < cpu) or sum([left >= share for left in free]) < gpus:
             return 0
         table = _table(columns)
@@ -69,12 +68,11 @@ class FragmentationDevices(DeviceRule):
     name = "fgd"
 
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
-        free = columns.gpus_of(row)
+        cpu_free, free = _left(columns, row)
         fitting = [gpu for gpu, left in enumerate(free) if left >= task.gpu_share]
         table = _table(columns)
         if table is None or task.gpu_share == WHOLE_GPU or len(fitting) == 1:
             return tuple(fitting[: task.gpus])
-        cpu_free = _cpu_free(columns, row)
         steps = _steps_of_one(table, _fragment(task), free, cpu_free, columns.gpu_model.item(row))
         return (steps.index(max(steps)),)
 
@@ -83,9 +81,11 @@ def _fragment(task: Task) -> Fragment:
     return (task.spec.demand.get("cpu", 0), task.spec.gpus, task.spec.gpu_share)
 
 
-def _cpu_free(columns: Columns, row: int) -> int:
+def _left(columns: Columns, row: int) -> tuple[int, tuple[int, ...]]:
+    """Return the CPU left on a row in milli, and the thousandths left on each of its GPUs."""
+    used, capacity, gpu_free = columns.numbers_of(row)
     cpu = columns.resources["cpu"]
-    return columns.capacity.item(cpu, row) - columns.used.item(cpu, row)
+    return capacity[cpu] - used[cpu], gpu_free
 
 
 def _table(columns: Columns) -> FragmentationTable | None:

@@ -39,7 +39,7 @@ class GpuFit(Filter):
         count, share, models = fragment
         if models and columns.models.values[columns.gpu_model.item(row)] not in models:
             return False
-        free = columns.gpus_of(row)
+        _, _, free = columns.numbers_of(row)
         return sum([left >= share for left in free]) >= count
 
     def why(self, fragment: Fragment, nodes: Nodes) -> dict[str, int]:
@@ -51,7 +51,7 @@ class GpuFit(Filter):
         """The GPUs that lack least come first; an allowed model, and GPUs where there are too few."""
         count, share, models = fragment
         model, gpus = columns.models.values[columns.gpu_model.item(row)], columns.gpu_count.item(row)
-        free = columns.gpus_of(row)
+        _, _, free = columns.numbers_of(row)
         # Tasks may hold GPUs that the node has no more: of a GPU that comes back they have their share.
         added, missing = 0, count - gpus
         while missing > 0:

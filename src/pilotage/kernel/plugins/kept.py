@@ -48,7 +48,7 @@ class KeptForOthers(DomainFilter):
 
 
 def _lacking(task: Task, columns: Columns, row: int, claims: Sequence[Claim]) -> Iterator[Change]:
-    used, capacity = columns.amounts_of(row)
+    used, capacity, gpu_free = columns.numbers_of(row)
     for name, amount in task.spec.demand.items():
         i = columns.resources.get(name)
         if amount and name != "gpu":
@@ -57,7 +57,7 @@ def _lacking(task: Task, columns: Columns, row: int, claims: Sequence[Claim]) ->
             if missing > 0:
                 yield MoreFree(name, missing)
     if task.spec.gpus:
-        free = list(columns.gpus_of(row))
+        free = list(gpu_free)
         for claim in claims:
             for gpu in claim.gpus:
                 free[gpu] -= claim.spec.gpu_share

@@ -55,10 +55,9 @@ class WorthAndStranding(Scorer):
     def score_row(self, fragment: Fragment, columns: Columns, row: int) -> int:
         cpu, gpus, share = fragment
         worth = worth_of(columns.workload)
-        free = columns.gpus_of(row)
+        used, capacity, free = columns.numbers_of(row)
         if min(free, default=0) < 0:
             free = tuple([max(left, 0) for left in free])
-        used, capacity = columns.amounts_of(row)
         at = columns.resources["cpu"]
         cpu_free, idle = capacity[at] - used[at], sum(free)
         lost = gpus * WHOLE_GPU
@@ -78,7 +77,7 @@ class LeastWorth(DeviceRule):
     name = "least-worth"
 
     def choose(self, task: Task, columns: Columns, row: int, seed: int) -> tuple[int, ...]:
-        free = columns.gpus_of(row)
+        _, _, free = columns.numbers_of(row)
         share = task.gpu_share
         fitting = [gpu for gpu, left in enumerate(free) if left >= share]
         if share == WHOLE_GPU:
