@@ -35,12 +35,23 @@ class Desk:
         self.failed: list[BaseException] = []
         self.answered: list[str] = []
         self.loop = asyncio.get_running_loop()
-        self.journal = Journal(self._save, lambda live: (to_row(live), True), self._send, self.failed.append)
+        self.late: list[str] = []
+        self.journal = Journal(
+            self._save, lambda live: (to_row(live), True), self._send, self.failed.append, self._prepare
+        )
         self._clients: list[asyncio.Task[None]] = []
 
     def _save(self, fresh: list[Stored], changed: list[Stored]) -> Future[None]:
         self.commits.append(([row.id for row in fresh], Future()))
         return self.commits[-1][1]
+
+    def _prepare(self) -> None:
+        while self.late:
+            self._note(self.late.pop())
+
+    def _note(self, name: str) -> None:
+        live = LiveTask(RoutedTask(id=name, model="m"), payload=Payload(1, b"{}", b"{}"))
+        self.journal.note(live, Dispatch(live, "i", 1))
 
     def _send(self, dispatches: list[Dispatch]) -> None:
         self.sent += [each.live.id for each in dispatches]
@@ -52,8 +63,7 @@ class Desk:
         await self.turn()
 
     async def _client(self, name: str) -> None:
-        live = LiveTask(RoutedTask(id=name, model="m"), payload=Payload(1, b"{}", b"{}"))
-        self.journal.note(live, Dispatch(live, "i", 1))
+        self._note(name)
         await self.journal.stored()
         self.answered.append(name)
 
@@ -145,5 +155,17 @@ def test_a_failed_commit_is_told_to_all_who_wait_for_it_and_sends_nothing() -> N
         assert desk.failed == [broken]
         assert (desk.answered, desk.sent) == ([], [])
         assert [type(each.exception()) for each in desk._clients] == [OSError, OSError]
+
+    run(scene)
+
+
+def test_what_is_noted_just_before_a_commit_goes_along_and_makes_no_commit_of_its_own() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        desk.late = ["z"]
+        await desk.come("a")
+        await desk.commit(took_s=0.004)
+        assert desk.groups() == ["az"]
+        assert desk.sent == ["a", "z"]
 
     run(scene)

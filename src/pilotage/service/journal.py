@@ -32,7 +32,10 @@ class _Batch:
 
 
 class Journal:
-    """Collects changed tasks and commits them through ``save``; ``send`` gets the dispatches of each commit."""
+    """Collects changed tasks and commits them through ``save``; ``send`` gets the dispatches of each commit.
+
+    ``prepare`` is called before each commit: what it notes goes along.
+    """
 
     def __init__(
         self,
@@ -40,11 +43,13 @@ class Journal:
         row: Callable[[LiveTask], tuple[Stored, bool]],
         send: Callable[[list[Dispatch]], None],
         failed: Callable[[BaseException], None],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._save = save
         self._row = row
         self._send = send
         self._failed = failed
+        self._prepare = prepare
         self._loop = asyncio.get_running_loop()
         self._open = _Batch()
         self._lazy: dict[str, LiveTask] = {}
@@ -95,6 +100,8 @@ class Journal:
         self._flush()
 
     def _flush(self) -> None:
+        if self._flying is None and self._open.changed:
+            self._prepare()
         if self._due is not None:
             self._due.cancel()
             self._due = None

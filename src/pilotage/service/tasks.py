@@ -11,13 +11,7 @@ import structlog
 
 from pilotage.engine.taskqueue.machine import Dispatch, LiveTask, Moved, Step, TaskQueue, Withdraw
 from pilotage.model.errors import InvalidInput, StorageDown
-from pilotage.model.routing import (
-    COMPLETED,
-    ENDED,
-    SCHEDULED,
-    Assignment,
-    RoutedTask,
-)
+from pilotage.model.routing import COMPLETED, ENDED, QUEUED, SCHEDULED, Assignment, RoutedTask
 from pilotage.service.commands import Outcome, ServiceSettings, Submission
 from pilotage.service.events import Hub
 from pilotage.service.fleet import Fleet, Member
@@ -93,6 +87,7 @@ class TaskService:
         self._keys: dict[tuple[str, str], asyncio.Future[LiveTask | Stored]] = {}
         self._claimed: set[str] = set()
         self._seq = 0
+        self._undecided: list[LiveTask] = []
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="task-reader")
         self._background: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -105,7 +100,7 @@ class TaskService:
 
     async def start(self) -> None:
         """Take over what an earlier run left: its choices, its instances, its tasks; ask the instances for them."""
-        self._journal = Journal(self._store.save, self._row, self.fleet.send, self._on_failure)
+        self._journal = Journal(self._store.save, self._row, self.fleet.send, self._on_failure, self._decide)
         self._seq = await self.read(self._store.last_seq)
         await self._restore_choices()
         await self.fleet.restore(await self.read(self._store.instances))
@@ -196,7 +191,7 @@ class TaskService:
         return live, True
 
     def accept(self, wanted: Submission, *, needs_instance: bool = False) -> LiveTask:
-        """The part of `submit` that does not wait: the task is in the queue, and stored when `stored` returns.
+        """The part of `submit` that does not wait: the task is in the queue, and decided and stored with `stored`.
 
         Only for a task without an id or key of the caller's. Raises as `submit`.
         """
@@ -227,6 +222,8 @@ class TaskService:
 
     def check_room(self, more: int) -> None:
         """Raise `QueueFull` unless so many more tasks may wait."""
+        if self.queue.waiting + more > self.settings.waiting_limit:
+            self._decide()
         if self.queue.waiting + more > self.settings.waiting_limit:
             raise QueueFull(f"{self.settings.waiting_limit} tasks may wait, {self.queue.waiting} do")
 
@@ -281,11 +278,20 @@ class TaskService:
         )
         live = LiveTask(task, payload=Payload(self._seq, wanted.input, wanted.metadata, wanted.key))
         self.submitted += 1
-        self._apply(self.queue.submit(live, now))
-        if not live.instance:
-            planned = self.queue.strategy.outlook(live.id)
-            live.payload.planned = planned.instance if planned else ""
+        self._apply(self.queue.submit(live, now, later=True))
+        self._undecided.append(live)
+        self._journal.note(live)
         return live
+
+    def _decide(self) -> None:
+        """Give tasks to instances: once before a commit, for all that came and went since the last one."""
+        new, self._undecided = self._undecided, []
+        self._apply(self.queue.decide(self.now()))
+        for live in new:
+            if live.status == QUEUED:
+                self._apply([Moved(live)])
+                planned = self.queue.strategy.outlook(live.id)
+                live.payload.planned = planned.instance if planned else ""
 
     async def complete(
         self,
@@ -321,7 +327,7 @@ class TaskService:
                     self._early[task_id] = (run_s, result, error)
                 return Outcome(known=True, first=True)
         live.payload.result = result
-        self._apply(self.queue.completed(live.id, run_s, self.now(), error=error))
+        self._apply(self.queue.completed(live.id, run_s, self.now(), error=error, later=True))
         if wait:
             await self.stored()
         assert live.finished_s is not None

@@ -334,6 +334,15 @@ def test_an_instance_whose_word_of_run_times_is_wrong_does_not_hoard_tasks() -> 
     assert sum(strategy.planned(f"t{at}") is None for at in range(500)) <= 17, "the others wait for any instance"
 
 
+@pytest.mark.parametrize("slots", [3, 100])
+def test_tasks_that_are_planned_together_are_spread_like_tasks_planned_one_by_one(slots: int) -> None:
+    strategy = pool("fast", "fast", "fast", slots=slots)
+    for number in range(8):
+        strategy.submitted(task(f"t{number}"), 0)
+    there = [instance for _, instance in sent(strategy, 0)]
+    assert sorted(there.count(each) for each in set(there)) == [2, 3, 3]
+
+
 def test_an_instance_that_is_not_ready_gets_nothing() -> None:
     strategy = pool("fast")
     strategy.instance_changed(Instance(id="fast0", model="m", platform="fast", ready=False), 0.0)

@@ -44,6 +44,7 @@ class Machine(RuleBasedStateMachine):
         self.queue = queue(attempts=3, run_s=50)
         self.now = 0.0
         self.submitted: dict[str, LiveTask] = {}
+        self.undecided: set[str] = set()
         self.stored: dict[str, str] = {}
         self.ended: dict[str, str] = {}
         self.sent: dict[tuple[str, int], str] = {}
@@ -58,11 +59,18 @@ class Machine(RuleBasedStateMachine):
                 assert step.live.id not in self.ended, "a task ends once"
                 self.ended[step.live.id] = step.live.status
 
-    @rule(model=st.sampled_from(MODELS), deadline=st.none() | st.integers(1, 30))
-    def submit(self, model: str, deadline: int | None) -> None:
+    @rule(model=st.sampled_from(MODELS), deadline=st.none() | st.integers(1, 30), later=st.booleans())
+    def submit(self, model: str, deadline: int | None, later: bool) -> None:
         live = task(len(self.submitted), model, deadline_s=None if deadline is None else self.now + deadline)
         self.submitted[live.id] = live
-        self.take(self.queue.submit(live, self.now))
+        self.take(self.queue.submit(live, self.now, later=later))
+        if later:
+            self.undecided.add(live.id)
+
+    @rule()
+    def decide(self) -> None:
+        self.take(self.queue.decide(self.now))
+        self.undecided.clear()
 
     @rule(name=st.sampled_from(INSTANCES), model=st.sampled_from(MODELS), ready=st.booleans(), slots=st.integers(1, 3))
     def instance(self, name: str, model: str, ready: bool, slots: int) -> None:
@@ -77,8 +85,12 @@ class Machine(RuleBasedStateMachine):
         elif name in self.queue.instances:
             self.take(self.queue.instance_lost(name, "restarted", self.now))
 
-    @rule(data=st.data(), what=st.sampled_from(["started", "refused", "completed", "failed", "cancel"]))
-    def news(self, data: st.DataObject, what: str) -> None:
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["started", "refused", "completed", "failed", "cancel"]),
+        later=st.booleans(),
+    )
+    def news(self, data: st.DataObject, what: str, later: bool) -> None:
         if not self.submitted:
             return
         task_id = data.draw(st.sampled_from(sorted(self.submitted)))
@@ -90,7 +102,8 @@ class Machine(RuleBasedStateMachine):
         elif what == "cancel":
             self.take(self.queue.cancel(task_id, self.now))
         else:
-            self.take(self.queue.completed(task_id, 1.0, self.now, error="boom" if what == "failed" else ""))
+            error = "boom" if what == "failed" else ""
+            self.take(self.queue.completed(task_id, 1.0, self.now, error=error, later=later))
 
     @rule(seconds=st.floats(0, 20))
     def time(self, seconds: float) -> None:
@@ -122,7 +135,7 @@ class Machine(RuleBasedStateMachine):
         ready = {each.model for each in self.queue.instances.values() if each.ready}
         for live in self.queue.live.values():
             if live.status == QUEUED and live.task.model in ready:
-                assert live.attempt, "only a task that was refused may rest"
+                assert live.attempt or live.id in self.undecided, "only a task that was refused may rest"
 
 
 TestMachine = Machine.TestCase

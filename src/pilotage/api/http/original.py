@@ -299,6 +299,7 @@ def _add_tasks(routes: APIRouter, leading: Leading) -> None:
     async def submit_batch(body: Batch) -> dict[str, Any]:
         service = leading.service
         results: list[dict[str, Any]] = []
+        accepted: list[tuple[dict[str, Any], LiveTask]] = []
         for index, task in enumerate(body.tasks):
             told: dict[str, Any] = {"index": index, "status": "success", "task_id": None, "scheduled_ti": None}
             wanted = Submission(
@@ -312,9 +313,11 @@ def _add_tasks(routes: APIRouter, leading: Leading) -> None:
             except (NoInstance, RuntimeError) as error:
                 told |= {"status": "error", "error": str(error)}
             else:
-                told |= {"task_id": live.id, "scheduled_ti": bound_to(live), "error": None}
+                accepted.append((told, live))
             results.append(told)
         await service.stored()
+        for told, live in accepted:
+            told |= {"task_id": live.id, "scheduled_ti": bound_to(live), "error": None}
         good = sum(each["status"] == "success" for each in results)
         return {
             "status": "success" if good == len(results) else "partial" if good else "error",

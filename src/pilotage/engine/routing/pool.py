@@ -94,11 +94,16 @@ class Row:
 
     def free_s(self, factor: float, now: float) -> list[float]:
         """Return the moment at which each slot is free: now, or when the tasks on it are expected to end."""
+        idle = self.instance.slots - len(self.tasks)
+        ends_s = self.ends_s(factor, now)
+        return ends_s + [now] * idle if idle > 0 else ends_s
+
+    def ends_s(self, factor: float, now: float) -> list[float]:
+        """Return the moment at which each slot is free that has a task."""
         if now >= self._until_s or factor != self._factor:
             self._factor = factor
             self._expect(now)
-        idle = self.instance.slots - len(self.tasks)
-        return self._slots + [now] * idle if idle > 0 else self._slots
+        return self._slots
 
     def _expect(self, now: float) -> None:
         """Running tasks first, then the queued ones in their order, each on the slot that is free first."""
@@ -161,9 +166,11 @@ class Pool:
             if lane is None:
                 lane = lanes[row.column, factor] = Lane(row.column, factor, [])
             busy = len(row.tasks)
-            if tasks is not None and instance.slots - busy > tasks:
-                lane.slots.extend([(now, busy, at)] * (tasks + 1))  # one more: a task is weighed against the next slot
+            free = instance.slots - busy
+            if tasks is not None and free > tasks:
+                free = tasks + 1  # one more: a task is weighed against the next slot
             else:
-                for moment_s in row.free_s(factor, now):
-                    lane.slots.append((moment_s, busy, at))
+                lane.slots.extend([(moment_s, busy, at) for moment_s in row.ends_s(factor, now)])
+            # Each free slot comes with the tasks that will be there when it is taken: several tasks are spread.
+            lane.slots.extend([(now, tasks_there, at) for tasks_there in range(busy, busy + free)])
         return rows, list(lanes.values())

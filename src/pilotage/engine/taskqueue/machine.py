@@ -124,14 +124,16 @@ class TaskQueue:
 
     # ------------------------------------------------------------------ tasks
 
-    def submit(self, live: LiveTask, now: float) -> list[Step]:
-        """A task arrives; its id must be new."""
+    def submit(self, live: LiveTask, now: float, *, later: bool = False) -> list[Step]:
+        """A task arrives; its id must be new. ``later``: the caller asks `decide` itself, once for many tasks."""
         task = live.task
         self.live[task.id] = live
         self._strategy.submitted(task, now)
         if task.deadline_s is not None:
             heappush(self._alarms, (task.deadline_s, -1, task.id))
-        steps = self._decide(now)
+        if later:
+            return []
+        steps = self.decide(now)
         if live.status == QUEUED:
             steps.append(Moved(live))
         return steps
@@ -151,20 +153,26 @@ class TaskQueue:
         live = self.live.get(task_id)
         if live is None or live.attempt != attempt or live.status not in (SCHEDULED, RUNNING):
             return []
-        return self._again(live, reason, now) + self._decide(now)
+        return self._again(live, reason, now) + self.decide(now)
 
-    def completed(self, task_id: str, run_s: float | None, now: float, *, error: str = "") -> list[Step]:
-        """A task's run ended, well or (``error``) not. The first such news counts, whichever instance it is from."""
+    def completed(
+        self, task_id: str, run_s: float | None, now: float, *, error: str = "", later: bool = False
+    ) -> list[Step]:
+        """A task's run ended, well or (``error``) not. The first such news counts, whichever instance it is from.
+
+        ``later`` as in `submit`.
+        """
         live = self.live.get(task_id)
         if live is None:
             return []
         live.run_s = run_s
-        return self._end(live, FAILED if error else COMPLETED, error, now) + self._decide(now)
+        steps = self._end(live, FAILED if error else COMPLETED, error, now)
+        return steps if later else steps + self.decide(now)
 
     def cancel(self, task_id: str, now: float) -> list[Step]:
         """Somebody no longer wants a task, wherever it is."""
         live = self.live.get(task_id)
-        return [] if live is None else self._end(live, CANCELLED, "cancelled", now) + self._decide(now)
+        return [] if live is None else self._end(live, CANCELLED, "cancelled", now) + self.decide(now)
 
     def tick(self, now: float) -> list[Step]:
         """Time passed: deadlines, rests that end, runs that take too long."""
@@ -184,7 +192,7 @@ class TaskQueue:
                 reason = f"no result within {self._limits.run_s:g} s"
                 steps.append(Withdraw(task_id, live.instance))
                 steps += self._again(live, reason, now)
-        return steps + self._decide(now)
+        return steps + self.decide(now)
 
     def next_alarm(self) -> float | None:
         """When `tick` has something to do at the latest."""
@@ -197,24 +205,21 @@ class TaskQueue:
         self.instances[instance.id] = instance
         self.on.setdefault(instance.id, {})
         self._strategy.instance_changed(instance, now)
-        return self._decide(now)
+        return self.decide(now)
 
     def instance_lost(self, instance_id: str, reason: str, now: float) -> list[Step]:
         """Whatever is on the instance will not come back from it: it restarted, or is away for too long."""
-        steps: list[Step] = []
-        for live in list(self.on.get(instance_id, {}).values()):
-            steps += self._again(live, reason, now)
-        return steps + self._decide(now)
+        return self._lose(instance_id, reason, now) + self.decide(now)
 
     def instance_removed(self, instance_id: str, now: float) -> list[Step]:
         """The instance is gone for good; its tasks go elsewhere."""
         if instance_id not in self.instances:
             return []
-        steps = self.instance_lost(instance_id, "the instance was removed", now)
+        steps = self._lose(instance_id, "the instance was removed", now)
         self._strategy.instance_removed(instance_id, now)
-        self._placed -= len(self.on.pop(instance_id))
+        del self.on[instance_id]
         del self.instances[instance_id]
-        return steps + self._decide(now)
+        return steps + self.decide(now)
 
     # ------------------------------------------------------------------ the whole
 
@@ -234,7 +239,7 @@ class TaskQueue:
                 self._back(live, QUEUED)
                 self._strategy.submitted(live.task, now)
                 steps.append(Moved(live))
-        return steps + self._decide(now)
+        return steps + self.decide(now)
 
     def switch(self, strategy: Strategy, now: float) -> list[Step]:
         """Go on with another strategy: it is told of every instance and task; nothing is moved."""
@@ -246,11 +251,10 @@ class TaskQueue:
                 strategy.placed(live.task, live.instance, live.started_s, now)
             elif live.id not in self._resting:
                 strategy.submitted(live.task, now)
-        return self._decide(now)
+        return self.decide(now)
 
-    # ------------------------------------------------------------------ inside
-
-    def _decide(self, now: float) -> list[Step]:
+    def decide(self, now: float) -> list[Step]:
+        """Give waiting tasks to instances. Only who said ``later`` need ask: everything else does it by itself."""
         steps: list[Step] = []
         for made in self._strategy.decide(now):
             live = self.live[made.task_id]
@@ -261,6 +265,8 @@ class TaskQueue:
             self._place(live, now)
             steps.append(Dispatch(live, made.instance, live.attempt))
         return steps
+
+    # ------------------------------------------------------------------ inside
 
     def _place(self, live: LiveTask, now: float) -> None:
         self.on[live.instance][live.id] = live
@@ -273,6 +279,12 @@ class TaskQueue:
     def _can_ring(self, alarm: tuple[float, int, str]) -> bool:
         live = self.live.get(alarm[2])
         return live is not None and alarm[1] in (-1, live.attempt)
+
+    def _lose(self, instance_id: str, reason: str, now: float) -> list[Step]:
+        steps: list[Step] = []
+        for live in list(self.on.get(instance_id, {}).values()):
+            steps += self._again(live, reason, now)
+        return steps
 
     def _again(self, live: LiveTask, reason: str, now: float) -> list[Step]:
         """End an attempt; queue the task for the next one, let it rest first, or give it up."""

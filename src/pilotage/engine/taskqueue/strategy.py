@@ -15,9 +15,9 @@ id (`pilotage.kernel.hashing`). The service and the simulator drive the same obj
     outlook(task_id) -> Assignment | None  the same of a task that was just submitted, and cheap
     wait(instance_id, now) -> (s, s)       how long a task sent there now would wait: expectation, deviation
 
-After every event the driver calls `decide`. ``late = True``: tasks wait in one queue and `decide` gives each only to
-an instance with a free slot (late binding). ``late = False``: `decide` gives every task that has a candidate to one at
-once (bound at submit), and the instance keeps a queue of its own.
+After every event, or several at once, the driver calls `decide`. ``late = True``: tasks wait in one queue and `decide`
+gives each only to an instance with a free slot (late binding). ``late = False``: `decide` gives every task that has a
+candidate to one at once (bound at submit), and the instance keeps a queue of its own.
 """
 
 from collections.abc import Mapping
