@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
+import sys
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -65,6 +67,37 @@ def test_it_speaks_tls_and_nothing_else(tmp_path: Path, certificate: tuple[Path,
             urllib.request.urlopen(service.url + "/health", context=ssl.create_default_context(), timeout=30)
         with pytest.raises(OSError):  # noqa: PT011 - whatever way the connection breaks
             urllib.request.urlopen(service.url.replace("https", "http") + "/health", timeout=30)
+
+
+def test_an_instance_delivers_to_a_scheduler_that_speaks_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    with running(tmp_path, certificate=str(certificate[0]), key=str(certificate[1])) as service:
+        command = [sys.executable, "-m", "pilotage", "instance", "--model", "m", "--run-ms", "1"]
+        instance = subprocess.Popen(
+            [*command, "--scheduler", service.url], env={**os.environ, "SSL_CERT_FILE": str(certificate[0])}
+        )
+        try:
+            trusting = ssl.create_default_context(cafile=certificate[0])
+
+            def ask(path: str, content: object = None) -> Any:
+                data = None if content is None else json.dumps(content).encode()
+                headers = {"Content-Type": "application/json"}
+                request = urllib.request.Request(service.url + path, data, headers)
+                with urllib.request.urlopen(request, context=trusting, timeout=30) as answer:
+                    return json.load(answer)
+
+            eventually(lambda: ask("/api/v1/instances")["instances"])
+            task_id = ask("/queue/submit", {"model_name": "m", "task_input": {}})["task_id"]
+            eventually(lambda: ask(f"/task/query?task_id={task_id}")["task_status"] == "completed")
+        finally:
+            instance.terminate()
+            instance.wait(30)
+
+
+def test_a_scheduler_that_is_no_url_is_told() -> None:
+    command = [sys.executable, "-m", "pilotage", "instance", "--model", "m", "--scheduler", "localhost:8102"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "error: scheduler: 'localhost:8102' is no URL" in ended.stderr
 
 
 def test_a_certificate_that_can_not_be_used_is_told(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

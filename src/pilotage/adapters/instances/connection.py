@@ -5,6 +5,7 @@ as in the server; there are no redirects, cookies, proxies or encodings here.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from typing import cast
 
@@ -87,10 +88,11 @@ class _Connection(asyncio.Protocol):
 
 
 class Connections:
-    """All connections to all instances. Make it on the loop that uses it."""
+    """All connections of one side, by address. Make it on the loop that uses it. ``tls``: how, if they speak TLS."""
 
-    def __init__(self, connect_s: float, token: str = "") -> None:
+    def __init__(self, connect_s: float, token: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._connect_s = connect_s
+        self._tls = tls
         self._token = f"Authorization: Bearer {token}\r\n" if token else ""
         self._idle: dict[tuple[str, int], deque[_Connection]] = {}
         self._heads: dict[tuple[str, str, str, int], bytes] = {}
@@ -148,7 +150,7 @@ class Connections:
     async def _connect(self, host: str, port: int) -> _Connection:
         try:
             async with asyncio.timeout(self._connect_s):
-                _, connection = await self._loop.create_connection(_Connection, host, port)
+                _, connection = await self._loop.create_connection(_Connection, host, port, ssl=self._tls)
         except TimeoutError:
             raise InstanceAway(f"no connection within {self._connect_s:g} s", gone=True) from None
         except OSError as error:

@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 import structlog
 
+from pilotage.adapters.instances.connection import Connections
+from pilotage.model.errors import InvalidInput
+from pilotage.service.ports import InstanceAway
 from pilotage.service.worker import Job
 
 log = structlog.get_logger()
@@ -19,19 +23,31 @@ GREET_S = 5.0
 """How often the instance greets the scheduler: one that forgot it, or started later, learns of it by that."""
 
 
+CONNECT_S = 2.0
+ANSWER_S = 10.0
+
+
 class SchedulerLink:
-    """Delivers each result at least once; the scheduler counts it once. Make it on the loop that uses it."""
+    """Delivers each result at least once; the scheduler counts it once. Make it on the loop that uses it.
+
+    Raises `InvalidInput` for a URL that is none.
+    """
 
     def __init__(self, url: str, name: str, host: str, port: int, model: str, token: str = "") -> None:
-        self._url = url.rstrip("/")
+        self._url = url
+        try:
+            parsed = urlsplit(url)
+            self._host, tls = parsed.hostname or "", parsed.scheme == "https"
+            self._port = parsed.port or (443 if tls else 80)
+        except ValueError as error:
+            raise InvalidInput("scheduler", f"{url!r:.100} is no URL: {error}") from None
+        if parsed.scheme not in ("http", "https") or not self._host:
+            raise InvalidInput("scheduler", f"{url!r:.100} is no URL; write http://HOST:PORT")
+        self._path = parsed.path.rstrip("/")
+        self._connections = Connections(CONNECT_S, token, ssl.create_default_context() if tls else None)
         self._name = name
         self._place = {"host": host, "port": port}
         self._model = model
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._session = aiohttp.ClientSession(
-            headers={"Content-Type": "application/json", **headers},
-            timeout=aiohttp.ClientTimeout(total=10, sock_connect=2),
-        )
         self._pending: deque[Job] = deque()
         self._woken = asyncio.Event()
         self._unknown = False
@@ -47,18 +63,15 @@ class SchedulerLink:
         """Register, and again and again."""
         while True:
             try:
-                async with self._session.post(
-                    f"{self._url}/ti/register", data=msgspec.json.encode(self._place | {"model_name": self._model})
-                ) as answer:
-                    body = await answer.read()
+                status, body = await self._call("/ti/register", self._place | {"model_name": self._model})
                 told = msgspec.json.decode(body)
-                if answer.status == 200 and told.get("status") == "success":
+                if status == 200 and told.get("status") == "success":
                     if not self.registered.is_set():
                         log.info("registered", scheduler=self._url, instance=told.get("ti_uuid"))
                     self.registered.set()
                 else:
-                    log.warning("registration refused", status=answer.status, reason=str(told)[:200])
-            except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, AttributeError) as error:
+                    log.warning("registration refused", status=status, reason=str(told)[:200])
+            except (InstanceAway, msgspec.MsgspecError, AttributeError) as error:
                 log.debug("the scheduler can not be reached", reason=str(error))
             await asyncio.sleep(GREET_S if self.registered.is_set() else 0.3)
 
@@ -79,13 +92,12 @@ class SchedulerLink:
 
     async def leave(self) -> None:
         """Deliver what is left, say goodbye, close the connections."""
-        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        with contextlib.suppress(InstanceAway):
             while self._pending:
                 some = [self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))]
                 await self._deliver(some)
-            async with self._session.post(f"{self._url}/ti/remove", data=msgspec.json.encode(self._place)) as answer:
-                await answer.read()
-        await self._session.close()
+            await self._call("/ti/remove", self._place)
+        await self._connections.close()
 
     async def _deliver(self, jobs: list[Job]) -> bool:
         try:
@@ -98,16 +110,19 @@ class SchedulerLink:
                 status = await self._post("/result/submit", self._old_word(job))
                 if status >= 500 or status == 429:
                     return False
-        except (aiohttp.ClientError, OSError, TimeoutError):
+        except InstanceAway:
             return False
         return True
 
     async def _post(self, path: str, content: object) -> int:
-        async with self._session.post(self._url + path, data=msgspec.json.encode(content)) as answer:
-            body = await answer.read()
-            if answer.status == 422 or answer.status == 413:
-                log.error("a result was refused", reason=body[:300].decode("utf-8", "replace"))
-            return answer.status
+        status, body = await self._call(path, content)
+        if status in (422, 413):
+            log.error("a result was refused", reason=body[:300].decode("utf-8", "replace"))
+        return status
+
+    async def _call(self, path: str, content: object) -> tuple[int, bytes]:
+        data = msgspec.json.encode(content)
+        return await self._connections.call(self._host, self._port, "POST", self._path + path, data, ANSWER_S)
 
     def _word(self, job: Job) -> dict[str, object]:
         return {
