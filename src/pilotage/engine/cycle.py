@@ -32,7 +32,7 @@ class Cycle:
         """Told task, number and time of each decision before it is made, on the state that it will be made on."""
         self._digest = policy.digest
         self._run: Run | None = None
-        """The run that goes on if the next task is equal."""
+        """The run that goes on if the next task is equal to `_before`, and nothing else happened since."""
         self._before: tuple[TaskSpec, int] | None = None
         """Spec of the task before, and the state's version when it was placed; None where no run can follow."""
 
@@ -44,7 +44,7 @@ class Cycle:
         if state.queues.declared and (over := state.queues.over_limit(task.queue, task.spec.demand)):
             return self._held_back(task, over, seq, now), Cure.QUEUE
         run = self._run_of(task)
-        kind = self.kinds.of(task) if run is None else run.kind
+        kind = self._kind_of(task) if run is None else run.kind
         choice = self._choose(kind, task, now) if run is None else run.choose(task.id)
         state.rotation.advance(choice.visited)
         gpus: tuple[int, ...] = ()
@@ -73,8 +73,6 @@ class Cycle:
             state.place(task, choice.row, gpus)
             if self.policy.tie == TIE:
                 self._before = (task.spec, state.version)
-            if run is not None:
-                run.version = state.version
         return decision, cures
 
     def _run_of(self, task: Task) -> Run | None:
@@ -82,12 +80,16 @@ class Cycle:
         state, before = self.state, self._before
         if before is None or before[0] is not task.spec or before[1] != state.version or self.beyond.concerns(task):
             return None
-        if self._run is None or self._run.spec is not task.spec or self._run.version != state.version:
-            self._run = None
-            kind = self.kinds.of(task)
+        if self._run is None:
+            kind = self._kind_of(task)
             if not kind.normalised and state.log.last is not None:
-                self._run = Run(kind, task.spec, state.log.last[1], state, self.seed)
+                self._run = Run(kind, state.log.last[1], state, self.seed)
         return self._run
+
+    def _kind_of(self, task: Task) -> Kind:
+        """Return the kind of ``task``; the run ends, since the kind that it has was good until here."""
+        self._run = None
+        return self.kinds.of(task)
 
     def _held_back(self, task: Task, over: tuple[str, str], seq: int, now: float) -> Decision:
         """Return the record of a task that no node was asked about: its place would pass a queue's limit."""
@@ -106,7 +108,7 @@ class Cycle:
 
     def choose(self, task: Task, now: float) -> Choice:
         """Return the best node for ``task`` as it would be decided now, and place nothing."""
-        return self._choose(self.kinds.of(task), task, now)
+        return self._choose(self._kind_of(task), task, now)
 
     def _choose(self, kind: Kind, task: Task, now: float) -> Choice:
         if self.beyond:

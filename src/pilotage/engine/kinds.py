@@ -14,7 +14,7 @@ from pilotage.kernel.columns import Columns
 from pilotage.kernel.policy import Policy
 from pilotage.model.task import Task, TaskSpec
 
-_GUESTS_KNOWN = 4096
+GUESTS_KNOWN = 4096
 """Guests that are known when they come again; with more of them in between a kind is a guest once more."""
 
 M = TypeVar("M", bound=FilterMemo | ScoreMemo)
@@ -103,7 +103,7 @@ class Kinds:
 
     def _welcome(self, key: Key) -> Kind:
         """Return a kind that is not kept; it takes over the arrays of the guest before."""
-        if len(self._guests) >= _GUESTS_KNOWN:
+        if len(self._guests) >= GUESTS_KNOWN:
             self._guests.clear()
         self._numbers += 1
         self._guests[key] = self._numbers

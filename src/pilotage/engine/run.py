@@ -8,7 +8,6 @@ from pilotage.engine.kind import Choice, Kind
 from pilotage.engine.state import State
 from pilotage.kernel.hashing import key_hash, random_numbers
 from pilotage.kernel.ties import Tie
-from pilotage.model.task import TaskSpec
 
 TIE: Tie = "seeded-random"
 """The tie rule of a run: it draws among all rows that are best, while the others keep their first ones in order."""
@@ -17,15 +16,12 @@ TIE: Tie = "seeded-random"
 class Run:
     """Decides as ``kind`` would, as long as nothing happens but that its own choices are placed.
 
-    ``groups``: the column groups that a placement of ``spec`` changes.
+    ``groups``: the column groups that a placement of its tasks changes.
     """
 
-    def __init__(self, kind: Kind, spec: TaskSpec, groups: tuple[int, ...], state: State, seed: int) -> None:
+    def __init__(self, kind: Kind, groups: tuple[int, ...], state: State, seed: int) -> None:
         kind.refresh(state)
         self.kind = kind
-        self.spec = spec
-        self.version = state.version
-        """Of the state on which the next choice may be made: the caller moves it on when he has placed the last one."""
         self._state = state
         self._seed = seed
         self._filters, rescored, _ = kind.reading(groups)
