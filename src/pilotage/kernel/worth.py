@@ -7,6 +7,7 @@ Idle GPU is stranded, in part, where the CPU left beside it is less than the mix
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,15 @@ _TOLERANCE = 1e-7
 _MOST_ROUNDS = 10_000
 
 
+class Losses(NamedTuple):
+    """The worth that a share takes from each remainder 0 .. 1000; ``MOST`` where it does not fit."""
+
+    column: IntArray
+    """int64[1001], for many remainders at once."""
+    numbers: list[int]
+    """The same for a few."""
+
+
 class Worth:
     """The expected workload, compiled: ``worth`` int64[1001] by remainder; ``cpu_per_gpu`` in milli per GPU.
 
@@ -60,19 +70,16 @@ class Worth:
 
     def _set(self, table: list[int]) -> None:
         self.worth: IntArray = np.array(table, np.int64)
-        self._losses: dict[int, tuple[IntArray, list[int]]] = {}
+        self._losses: dict[int, Losses] = {}
 
-    def losses(self, share: int) -> tuple[IntArray, list[int]]:
-        """Return by remainder, 0 .. 1000, the worth that a share takes from it; ``MOST`` where it does not fit.
-
-        Twice: as int64[1001] and as plain numbers.
-        """
+    def losses(self, share: int) -> Losses:
+        """Return what a share of a GPU, in thousandths, takes from the worth of each remainder."""
         found = self._losses.get(share)
         if found is None:
-            losses = np.full(WHOLE_GPU + 1, MOST)
-            losses[share:] = self.worth[share:] - self.worth[: WHOLE_GPU + 1 - share]
-            losses[WHOLE_GPU] += self.opening
-            found = self._losses[share] = losses, losses.tolist()
+            column = np.full(WHOLE_GPU + 1, MOST)
+            column[share:] = self.worth[share:] - self.worth[: WHOLE_GPU + 1 - share]
+            column[WHOLE_GPU] += self.opening
+            found = self._losses[share] = Losses(column, column.tolist())
         return found
 
     def limits(self, own: FloatArray) -> FloatArray:

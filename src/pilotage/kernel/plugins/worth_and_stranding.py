@@ -43,11 +43,11 @@ class WorthAndStranding(Scorer):
         free = np.maximum(nodes.gpu_free, 0)
         lost: IntArray | int = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            lost = np.minimum.reduce(worth.losses(share)[0].take(free), initial=MOST)
-        idle, spare = np.add.reduce(free), nodes.free["cpu"]
-        limits = worth.limits(nodes.of(own_ratios(nodes.columns)))
-        before_and_after = (np.array((spare, spare - cpu)), np.array((idle, np.maximum(idle - gpus * share, 0))))
-        before, after = stranded(*before_and_after, limits)
+            lost = np.minimum.reduce(worth.losses(share).column.take(free), initial=MOST)
+        idle, cpu_free = np.add.reduce(free), nodes.free["cpu"]
+        idle_then = np.array((idle, np.maximum(idle - gpus * share, 0)))  # before the task, and after
+        cpu_then = np.array((cpu_free, cpu_free - cpu))
+        before, after = stranded(cpu_then, idle_then, worth.limits(nodes.of(own_ratios(nodes.columns))))
         newly = np.ceil((after - before) / BUCKET - _SLACK)
         score: IntArray = lost // -BUCKET - newly.astype(np.int64)
         return score
@@ -62,7 +62,7 @@ class WorthAndStranding(Scorer):
         cpu_free, idle = capacity[at] - used[at], sum(free)
         lost = gpus * WHOLE_GPU
         if gpus and share < WHOLE_GPU:
-            losses = worth.losses(share)[1]
+            losses = worth.losses(share).numbers
             lost = min([losses[left] for left in free], default=MOST)
         limit = min(HEADROOM * capacity[at] / max(columns.gpu_count.item(row), 1), worth.cpu_per_gpu)
         after = stranded_of_one(cpu_free - cpu, max(idle - gpus * share, 0), limit)
@@ -82,5 +82,5 @@ class LeastWorth(DeviceRule):
         fitting = [gpu for gpu, left in enumerate(free) if left >= share]
         if share == WHOLE_GPU:
             return tuple(fitting[: task.gpus])
-        losses = worth_of(columns.workload).losses(share)[1]
+        losses = worth_of(columns.workload).losses(share).numbers
         return (min(fitting, key=lambda gpu: losses[free[gpu]]),)
