@@ -4,9 +4,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TableClause, bindparam, column, insert, text
+from sqlalchemy.exc import IntegrityError
 
-from pilotage.adapters.sql.engine import open_engine, reading
+from pilotage.adapters.sql.engine import Prepared, open_engine, reading
 from pilotage.adapters.sql.lease import Lease
 from pilotage.adapters.sql.migrate import migrate
 from pilotage.adapters.sql.writer import Writer
@@ -50,6 +51,18 @@ def rows(engine: Engine) -> list[int]:
 def test_what_is_done_is_committed(table: Engine, writer: Writer) -> None:
     assert [writer.run(put(n)).result(10) for n in range(5)] == [0, 1, 2, 3, 4]
     assert rows(table) == [0, 1, 2, 3, 4]
+
+
+def test_a_prepared_statement_writes_rows_and_fails_as_any_other(table: Engine, writer: Writer) -> None:
+    statement = insert(TableClause("rows", column("n"))).values(n=bindparam("number"))
+    prepared = Prepared(table, statement, ("number",))
+    assert writer.run(lambda connection: prepared.run(connection, [(7,)])).result(10) == 1
+    assert writer.run(lambda connection: prepared.run(connection, [(8,), (9,)])).result(10) == 2
+    with pytest.raises(IntegrityError) as failure:
+        writer.run(lambda connection: prepared.run(connection, [(6,), (9,)])).result(10)
+    assert not failure.value.connection_invalidated
+    assert writer.run(put(10)).result(10) == 10, "the connection is as good as before"
+    assert rows(table) == [7, 8, 9, 10]
 
 
 def test_works_that_wait_share_a_transaction(table: Engine, writer: Writer) -> None:

@@ -58,8 +58,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
 class Prepared:
     """A statement that is written into SQL once; rows are plain tuples, which go to the driver as they are.
 
-    Compiling, and converting each value of each row, costs four times what SQLite takes for the row. ``names``: the
-    parameters in the order in which the rows have them; their values must be what the driver knows.
+    Compiling, converting each value of each row, and what is kept of each execution cost several times what SQLite
+    takes for the row. ``names``: the parameters in the order in which the rows have them; their values must be what the
+    driver knows.
     """
 
     def __init__(self, engine: Engine, statement: ClauseElement, names: Sequence[str]) -> None:
@@ -72,7 +73,37 @@ class Prepared:
 
     def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> int:
         """Execute it for each row; return how many rows of the table it met."""
-        return connection.exec_driver_sql(self._sql, rows).rowcount
+        return _execute(connection, self._sql, rows)
+
+
+def _execute(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]] = ()) -> int:
+    """Hand a statement to the driver; return the number of rows it met. Its errors are SQLAlchemy's all the same."""
+    driven = connection.connection
+    cursor = driven.cursor()
+    try:
+        if len(rows) > 1:
+            cursor.executemany(sql, rows)
+        else:
+            cursor.execute(sql, *rows)
+        return cursor.rowcount
+    except _driver(connection).Error as error:
+        gone = connection.dialect.is_disconnect(error, driven, cursor)
+        if gone:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            sql,
+            None,  # what is stored is not in its text
+            error,
+            _driver(connection).Error,
+            connection_invalidated=gone,
+            dialect=connection.dialect,
+        ) from error
+    finally:
+        cursor.close()
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.dialect.loaded_dbapi
 
 
 def is_outage(error: BaseException) -> bool:
@@ -134,7 +165,7 @@ def _sqlite(url: URL, pool_size: int) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         reads = connection.get_execution_options().get("pilotage_read")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        _execute(connection, "BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 
