@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pilotage.api.http.hot import Handler
+
 PUBLIC = ""
 """The role that a path needs when anybody may ask for it."""
 
@@ -68,6 +70,7 @@ class Gate:
         self._role_of = role_of
         self._tokens = tokens
         self._limits = limits
+        self._direct: Callable[[Scope], Handler | None] = getattr(app, "direct", lambda _: None)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,12 +78,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        length, token = 0, b""
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = int(value) if value.isdigit() else 0
-            elif name == b"authorization" and value[:7].lower() == b"bearer ":
-                token = value[7:].strip()
+        length, token = _told(scope)
         refusal = self._refusal(scope, token)
         if refusal is None and length > self._limits.body_bytes:
             refusal = 413, f"the body has {length} bytes; {self._limits.body_bytes} are allowed"
@@ -90,6 +88,14 @@ class Gate:
             await self._app(scope, receive, send)
         else:
             await self._counted(scope, receive, send)
+
+    def direct(self, scope: Scope) -> Handler | None:
+        """The handler of a request with a body that passes the gate, if the application has one; see `Hot.direct`."""
+        handler = self._direct(scope)
+        if handler is None:
+            return None
+        length, token = _told(scope)
+        return handler if 0 < length <= self._limits.body_bytes and self._refusal(scope, token) is None else None
 
     def _refusal(self, scope: Scope, token: bytes) -> tuple[int, str] | None:
         caller = (scope.get("client") or ("", 0))[0]
@@ -138,6 +144,17 @@ class Gate:
             return whole.pop() if whole else await receive()
 
         await self._app(scope, replay, send)
+
+
+def _told(scope: Scope) -> tuple[int, bytes]:
+    """Length of the body and token, as the headers say."""
+    length, token = 0, b""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else 0
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            token = value[7:].strip()
+    return length, token
 
 
 async def _read_away(receive: Receive) -> None:

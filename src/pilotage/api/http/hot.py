@@ -47,19 +47,28 @@ class Hot:
             body = b"".join(parts)
         if message["type"] != "http.request":
             return
-        try:
-            status, answer = await handler(body, scope)
-        except EXPECTED as error:
-            status, told = problem(error)
-            answer = msgspec.json.encode(told)
-        except Exception:
-            log.exception("a request failed", path=scope["path"])
-            status, answer = 500, b'{"detail":"Internal server error"}'
+        status, answer = await answered(handler, body, scope)
         headers = [_JSON, (b"content-length", b"%d" % len(answer))]
         if status == 429:
             headers.append((b"retry-after", b"1"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+
+    def direct(self, scope: Scope) -> Handler | None:
+        """The handler of a request that needs nothing else of the application."""
+        return self._handlers.get((scope["method"], scope["path"]))
+
+
+async def answered(handler: Handler, body: bytes, scope: Scope) -> Answer:
+    """The handler's answer, or that of its error."""
+    try:
+        return await handler(body, scope)
+    except EXPECTED as error:
+        status, told = problem(error)
+        return status, msgspec.json.encode(told)
+    except Exception:
+        log.exception("a request failed", path=scope["path"])
+        return 500, b'{"detail":"Internal server error"}'
 
 
 def schemas(forms: Mapping[tuple[str, str], tuple[type, type, str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any, cast
 
 import uvicorn
 from msgspec import Struct
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pilotage.api.http.protocol import Protocol
 from pilotage.model.errors import InvalidInput
 
 
@@ -23,48 +22,6 @@ class Listen(Struct, frozen=True):
     key: str = ""
     stop_within_s: int = 3
     """After a stop, open requests may take so long; then they are cut off."""
-
-
-class _Gathering:
-    """A transport that holds the head of an answer until its body comes, or the loop's next turn: one write, not two.
-
-    A write costs as much as all else that the server does for a small answer.
-    """
-
-    __slots__ = ("_head", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self._loop = asyncio.get_running_loop()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Write, or hold what looks like a head."""
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head + data)
-        elif data[:7] == b"HTTP/1.":
-            self._head = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Write what is held, and close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head:
-            self.write(b"")
-
-
-class _Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Gathering(transport)))
 
 
 class _Server(uvicorn.Server):
@@ -83,7 +40,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=Protocol,
                 ws="websockets-sansio",
                 lifespan="off",
                 access_log=False,
