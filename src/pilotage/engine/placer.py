@@ -35,7 +35,7 @@ from pilotage.model.events import (
 from pilotage.model.group import Group
 from pilotage.model.host import Host, node_of
 from pilotage.model.task import Task, TaskSpec
-from pilotage.model.vm import SchedulingRequest, encode_request
+from pilotage.model.vm import SchedulingRequest, digest_of, encode_request
 
 PolicyOf = Callable[[str], Policy]
 """From a pool to its strategy."""
@@ -245,10 +245,11 @@ class Placer:
 
     def _failed(self, each: Pending, error_class: str, error: str, now: float) -> Decided:
         request = each.request
+        encoded = encode_request(request)
         return Decided(
             task_id=request.task_id,
-            digest=request.digest,
-            request=encode_request(request).decode(),
+            digest=digest_of(encoded, request.task_id),
+            request=encoded.decode(),
             received_at=each.received_at,
             decided_at=now,
             pool=request.requested_pool,

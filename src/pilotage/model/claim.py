@@ -130,6 +130,9 @@ class Committed(Struct):
     seq: int
 
 
+CLAIM_SUFFIX = ".1"
+
+
 def claim_of(task_id: str) -> str:
     """The id of a task's claim."""
-    return f"{task_id}.1"
+    return task_id + CLAIM_SUFFIX

@@ -90,8 +90,8 @@ def _claim_amounts(
         take.storage += each.storage
         take.gpu += each.gpu
         take.vms += 1
-    gave = lock_and_take(connection, list(wanted.values()))
-    left = [i for i in placed if batch.decided[i].host not in gave] if len(gave) < len(wanted) else []
+    refusing = lock_and_take(connection, list(wanted.values()))
+    left = [i for i in placed if batch.decided[i].host in refusing] if refusing else []
     return _claim_one_by_one(connection, batch, left, places, outcomes) if left else {}
 
 

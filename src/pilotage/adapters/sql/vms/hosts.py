@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from pilotage.adapters.sql.vms.rows import locking, run_rows
+from pilotage.adapters.sql.vms.rows import left_out, locking, run_rows
 from pilotage.model.claim import HostRow
 
 AMOUNTS = ("cpu", "memory", "storage", "gpu", "vms")
@@ -53,18 +53,18 @@ _GUARD = " AND ".join(f"(r.{each} <= 0 OR used_{each} + r.{each} <= cap_{each})"
 def lock_and_take(connection: Connection, wanted: Sequence[Take]) -> set[str]:
     """Lock the rows of hosts in the order of their names, and take amounts from those that are as wanted and have room.
 
-    Returns the names of the hosts that gave all of it; the others gave nothing.
+    Returns the names of the hosts that gave nothing; the others gave all of it.
     """
-    done = run_rows(
+    return left_out(
         connection,
         "WITH wanted AS (SELECT r.* FROM vm_hosts h JOIN {rows} ON r.name = h.name ORDER BY h.name "
         f"{locking(connection, 'FOR UPDATE OF h')}) "
         f"UPDATE vm_hosts SET {_SUMS} FROM wanted r WHERE vm_hosts.name = r.name AND r.sure AND state = 'active'"
-        f" AND vm_hosts.pool = r.pool AND vm_hosts.dedicated = r.dedicated AND {_GUARD} RETURNING vm_hosts.name",
+        f" AND vm_hosts.pool = r.pool AND vm_hosts.dedicated = r.dedicated AND {_GUARD}",
+        ("vm_hosts", "name"),
         _TAKE,
         wanted,
     )
-    return set(done.scalars())
 
 
 def take_amounts(connection: Connection, taken: Mapping[str, Sequence[int]]) -> None:

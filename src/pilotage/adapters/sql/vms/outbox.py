@@ -15,21 +15,43 @@ from pilotage.model.errors import InvalidInput, NotFound
 _OUTBOX = {"event_id": "text", "receiver": "text", "task_id": "text", "payload": "text"}
 
 
+class Message(Struct, gc=False):
+    """One final state for one receiver."""
+
+    event_id: str
+    receiver: str
+    task_id: str
+    payload: str
+
+
+class _Payload(Struct, gc=False):
+    """What a receiver is told."""
+
+    event_id: str
+    task_id: str
+    status: str
+    selected_node: str | None
+    claim_id: str | None
+    error: str | None
+    error_class: str | None
+    at: float
+
+
 def tell_results(connection: Connection, batch: Batch, final: Sequence[int]) -> None:
     """Put a message per receiver into the outbox for every task that became final."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Message] = []
     for i in final:
         each = batch.decided[i]
         to = [*batch.receivers, each.callback_url] if each.callback_url else batch.receivers
         if to:
             status = "success" if each.host else "failed"
-            rows += outbox_rows(
+            rows += messages(
                 each.task_id, status, to, at=batch.now, host=each.host, error=each.error, error_class=each.error_class
             )
     put_in_outbox(connection, rows, batch.now)
 
 
-def outbox_rows(
+def messages(
     task_id: str,
     status: str,
     receivers: Iterable[str],
@@ -38,24 +60,24 @@ def outbox_rows(
     host: str = "",
     error: str = "",
     error_class: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Message]:
     """The webhook messages of a final state, one per receiver, all with the state's one id."""
     event_id = event_of(task_id, status)
-    payload = {
-        "event_id": event_id,
-        "task_id": task_id,
-        "status": status,
-        "selected_node": host or None,
-        "claim_id": claim_of(task_id) if host else None,
-        "error": error or None,
-        "error_class": error_class or None,
-        "at": round(at, 6),
-    }
+    payload = _Payload(
+        event_id=event_id,
+        task_id=task_id,
+        status=status,
+        selected_node=host or None,
+        claim_id=claim_of(task_id) if host else None,
+        error=error or None,
+        error_class=error_class or None,
+        at=round(at, 6),
+    )
     told = msgspec.json.encode(payload).decode()
-    return [{"event_id": event_id, "receiver": each, "task_id": task_id, "payload": told} for each in receivers]
+    return [Message(event_id, each, task_id, told) for each in receivers]
 
 
-def put_in_outbox(connection: Connection, rows: Sequence[dict[str, Any]], now: float) -> None:
+def put_in_outbox(connection: Connection, rows: Sequence[Message], now: float) -> None:
     """Write webhook messages; a message that is there already stays as it is."""
     if rows:
         run_rows(

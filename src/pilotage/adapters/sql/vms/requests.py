@@ -7,10 +7,10 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from pilotage.adapters.sql.vms.outbox import outbox_rows, put_in_outbox
+from pilotage.adapters.sql.vms.outbox import messages, put_in_outbox
 from pilotage.adapters.sql.vms.rows import locking, run_rows
 from pilotage.adapters.sql.vms.tasks import event_of
-from pilotage.model.claim import FINAL, OPEN
+from pilotage.model.claim import CLAIM_SUFFIX, FINAL, OPEN
 from pilotage.model.errors import InvalidInput, NotFound, WrongState
 from pilotage.model.vm import SchedulingRequest, encode_request
 
@@ -93,7 +93,8 @@ def _known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, s
 _STATUS = (
     "SELECT t.task_id, t.status, t.selected_node, t.updated_at, t.error, t.error_class, t.request, t.history,"
     " t.created_at, t.finished_at, t.processing_ms, t.attempts, t.worker, t.event_id, c.claim_id,"
-    " c.state AS claim_state, c.token, c.expires_at FROM task_status t LEFT JOIN vm_claims c ON c.task_id = t.task_id"
+    " c.state AS claim_state, c.token, c.expires_at FROM task_status t"
+    f" LEFT JOIN vm_claims c ON c.claim_id = t.task_id || '{CLAIM_SUFFIX}'"
 )
 
 
@@ -167,7 +168,7 @@ def cancel(connection: Connection, task_id: str, now: float, receivers: Sequence
     )
     callback = msgspec.json.decode(row.request).get("callback_url")
     to = [*receivers, callback] if callback else receivers
-    put_in_outbox(connection, outbox_rows(task_id, "cancelled", to, at=now), now)
+    put_in_outbox(connection, messages(task_id, "cancelled", to, at=now), now)
 
 
 def _told(row: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection, CursorResult, text
 
 from pilotage.adapters.sql.engine import is_sqlite
@@ -43,6 +44,33 @@ def insert_both(
     one, other = one.replace("{rows}", "told"), other.replace("{rows}", "told")
     whole = f"WITH told AS MATERIALIZED (SELECT * FROM {{rows}}), one AS ({one}) {other}"
     run_rows(connection, whole, columns, rows, **parameters)
+
+
+def left_out(
+    connection: Connection,
+    statement: str,
+    key: tuple[str, str],
+    columns: Mapping[str, str],
+    rows: Sequence[Struct],
+    **parameters: Any,
+) -> set[str]:
+    """Run an INSERT or UPDATE from ``rows`` and return the keys of those that it passed over.
+
+    ``key``: the table and the column, which ``rows`` have too. Those passed over are few where the others are many,
+    so on PostgreSQL only they travel back.
+    """
+    name = key[1]
+    statement = f"{statement} RETURNING {'.'.join(key)}"
+    if is_sqlite(connection):
+        return {getattr(each, name) for each in rows} - set(
+            run_rows(connection, statement, columns, rows, **parameters).scalars()
+        )
+    whole = (
+        "WITH told AS MATERIALIZED (SELECT * FROM {rows}),"
+        f" done AS ({statement.replace('{rows}', 'told AS r')})"
+        f" SELECT {name} FROM told EXCEPT SELECT {name} FROM done"
+    )
+    return set(run_rows(connection, whole, columns, rows, **parameters).scalars())
 
 
 def locking(connection: Connection, clause: str = "FOR UPDATE") -> str:

@@ -1,14 +1,33 @@
 """Tasks: what was asked for, and what became of it. A final state is written once and never again."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
 import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection
 
-from pilotage.adapters.sql.vms.rows import run_rows
+from pilotage.adapters.sql.vms.rows import left_out, run_rows
 from pilotage.model.claim import Batch, Decided, Outcome
+
+
+class _Task(Struct, gc=False):
+    """What a batch says of one task."""
+
+    task_id: str
+    status: str
+    selected_node: str | None
+    error: str | None
+    error_class: str | None
+    digest: str
+    request: str
+    history: str
+    created_at: float
+    processing_ms: float
+    attempts: int
+    event_id: str
+
 
 _TASK = {
     "task_id": "text",
@@ -26,6 +45,7 @@ _TASK = {
 }
 
 
+@lru_cache(4096)
 def event_of(task_id: str, status: str) -> str:
     """The idempotency id of a task's final state: the same whoever works it out, and however often."""
     return "evt_" + sha256(f"{task_id}:{status}".encode()).hexdigest()[:24]
@@ -36,10 +56,10 @@ def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
     first: dict[str, int] = {}
     for i, each in enumerate(batch.decided):
         first.setdefault(each.task_id, i)
-    rows = [_task_row(batch.decided[first[task_id]], batch.now) for task_id in sorted(first)]
+    rows = [_task(batch.decided[first[task_id]], batch.now) for task_id in sorted(first)]
     if not rows:
         return []
-    written = run_rows(
+    losers = left_out(
         connection,
         "INSERT INTO task_status (task_id, status, selected_node, updated_at, error, error_class, digest, request,"
         " history, created_at, finished_at, processing_ms, attempts, worker, event_id) "
@@ -50,16 +70,15 @@ def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
         " history = task_status.history || substr(excluded.history, :queued), finished_at = excluded.finished_at,"
         " processing_ms = excluded.processing_ms, attempts = task_status.attempts + 1, worker = excluded.worker,"
         " event_id = excluded.event_id "
-        "WHERE task_status.status IN ('queued', 'running') AND task_status.digest = excluded.digest "
-        "RETURNING task_id",
+        "WHERE task_status.status IN ('queued', 'running') AND task_status.digest = excluded.digest",
+        ("task_status", "task_id"),
         _TASK,
         rows,
         now=batch.now,
         worker=batch.worker,
         queued=len(_line("queued", batch.now)) + 1,  # who was queued before has that line
     )
-    winners = set(written.scalars())
-    losers = {task_id: "" for task_id in first if task_id not in winners}
+    digests: dict[str, str] = {}
     if losers:
         found = run_rows(
             connection,
@@ -67,34 +86,39 @@ def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
             {"task_id": "text"},
             [{"task_id": task_id} for task_id in losers],
         )
-        losers = {row.task_id: row.digest for row in found}
+        digests = {row.task_id: row.digest for row in found}
     outcomes: list[Outcome] = []
     for i, each in enumerate(batch.decided):
-        digest = losers.get(each.task_id, batch.decided[first[each.task_id]].digest)
-        if each.task_id in winners and first[each.task_id] == i:
+        if first[each.task_id] == i and each.task_id not in losers:
             outcomes.append("committed")
         else:
+            digest = digests.get(each.task_id, batch.decided[first[each.task_id]].digest)
             outcomes.append("duplicate" if digest == each.digest else "conflict")
     return outcomes
 
 
-def _task_row(each: Decided, now: float) -> dict[str, Any]:
+def _task(each: Decided, now: float) -> _Task:
     status = "success" if each.host else "failed"
-    lines = (_line("queued", each.received_at), _line("running", each.decided_at), _line(status, now))
-    return {
-        "task_id": each.task_id,
-        "status": status,
-        "selected_node": each.host or None,
-        "error": each.error or None,
-        "error_class": each.error_class or None,
-        "digest": each.digest,
-        "request": each.request,
-        "history": "".join(lines),
-        "created_at": each.received_at,
-        "processing_ms": round(max(0.0, now - each.received_at) * 1000, 3),  # a clock may jump back
-        "attempts": each.attempts,
-        "event_id": event_of(each.task_id, status),
-    }
+    return _Task(
+        task_id=each.task_id,
+        status=status,
+        selected_node=each.host or None,
+        error=each.error or None,
+        error_class=each.error_class or None,
+        digest=each.digest,
+        request=each.request,
+        history=_lines(each.received_at, each.decided_at, status, now),
+        created_at=each.received_at,
+        processing_ms=round(max(0.0, now - each.received_at) * 1000, 3),  # a clock may jump back
+        attempts=each.attempts,
+        event_id=event_of(each.task_id, status),
+    )
+
+
+@lru_cache(64)
+def _lines(received_at: float, decided_at: float, status: str, now: float) -> str:
+    """The history of a task; most of a batch came and were decided together."""
+    return _line("queued", received_at) + _line("running", decided_at) + _line(status, now)
 
 
 def reopen(connection: Connection, batch: Batch, again: Sequence[int]) -> None:
