@@ -130,6 +130,8 @@ def applied(engine: Engine, task: Task, name: str, change: Change) -> Task:
 
 def allowing(term: Term, name: str) -> Term:
     """The term where it does not speak against a node of that name; a term that says nothing would match none."""
+    if term.names is None and name not in term.other_names:
+        return term
     others = tuple(other for other in term.other_names if other != name)
     silent = term.names is None and not term.expressions and not others
     return replace(

@@ -10,7 +10,7 @@ from pilotage.engine.kinds import GUESTS_KNOWN
 from pilotage.kernel.plugin import PolicyFault
 from pilotage.kernel.policies import named
 from pilotage.model.effects import Bind
-from pilotage.model.events import NodeAdded, NodeUpdated, TaskFinished, TaskSubmitted
+from pilotage.model.events import NodeAdded, NodeRemoved, NodeUpdated, TaskFinished, TaskSubmitted
 from pilotage.model.group import Group
 from pilotage.model.node import Node
 from pilotage.model.task import Task, TaskSpec
@@ -37,8 +37,9 @@ def no_five(task, nodes):
 
 
 POLICIES = {
-    **{name: named(name) for name in ("hybrid", "binpack", "spread", "best-fit")},
+    **{name: named(name) for name in ("hybrid", "binpack", "spread", "best-fit", "fgd")},
     "user's": Policy(filters=[*filters.VMS, no_five], scorers=[(of_cpu, 3)], tie="seeded-random"),
+    "drawn": Policy(filters=filters.VMS, scorers=[(scorers.least_allocated("cpu"), 1)], tie="seeded-random"),
     "normalised": Policy(filters=filters.VMS, scorers=[(scorers.best_fit({"cpu": 1}), 1)], tie="seeded-random"),
     "no scorer": Policy(filters=filters.VMS, scorers=[], tie="seeded-random"),
 }
@@ -49,12 +50,23 @@ def node(i: int, cordoned: bool = False) -> Node:
     return Node(name=f"n{i}", capacity=SIZES[i % 3], gpus=i % 2, labels=POOL, cordoned=cordoned)
 
 
-def play(policy: Policy, steps: list[tuple[int, int, int]], *, alone: bool) -> tuple[list[object], object]:
-    """Runs of equal tasks and what happens between them; ``alone``: specs are equal, but told apart by the engine."""
+def play(
+    policy: Policy, steps: list[tuple[int, int, int]], *, in_order: bool, alone: bool
+) -> tuple[list[object], object]:
+    """Runs of equal tasks and what happens between them; ``alone``: specs are equal, but told apart by the engine.
+
+    Unless ``in_order`` the node that came last has the first row.
+    """
     engine = Engine(policy, seed=3, retry=False)
     shared = [TaskSpec(**spec) for spec in SPECS]
-    for i in range(7):
+    if not in_order:
+        engine.apply(NodeAdded(Node(name="gone", capacity={})))
+    for i in range(6):
         engine.apply(NodeAdded(node(i)))
+    if not in_order:
+        engine.apply(NodeRemoved("gone"))
+    engine.apply(NodeAdded(node(6)))
+    assert engine.state.in_order is in_order
     seen: list[object] = []
     placed: list[str] = []
     for step, (which, length, then) in enumerate(steps):
@@ -73,10 +85,12 @@ def play(policy: Policy, steps: list[tuple[int, int, int]], *, alone: bool) -> t
 
 @pytest.mark.parametrize("name", POLICIES)
 @given(
-    st.lists(st.tuples(st.integers(0, len(SPECS) - 1), st.integers(1, 12), st.integers(0, 2)), min_size=1, max_size=10)
+    st.lists(st.tuples(st.integers(0, len(SPECS) - 1), st.integers(1, 12), st.integers(0, 2)), min_size=1, max_size=10),
+    st.booleans(),
 )
-def test_a_run_decides_as_one_by_one(name: str, steps: list[tuple[int, int, int]]) -> None:
-    assert play(POLICIES[name], steps, alone=False) == play(POLICIES[name], steps, alone=True)
+def test_a_run_decides_as_one_by_one(name: str, steps: list[tuple[int, int, int]], in_order: bool) -> None:
+    one, other = (play(POLICIES[name], steps, in_order=in_order, alone=alone) for alone in (False, True))
+    assert one == other
 
 
 def test_a_run_of_a_forgotten_kind_ends_where_another_task_has_no_place() -> None:

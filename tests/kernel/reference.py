@@ -598,7 +598,7 @@ POLICIES: dict[str, Rules] = {
         tie="heap",
     ),
     **{
-        name: Rules([(rule, as_they_are, 1)], tie="seeded-random", filters=VM_FILTERS)
+        name: Rules([(rule, as_they_are, 1)], tie="first", filters=VM_FILTERS)
         for name, rule in {
             "cpu": allocated({"cpu": 1}),
             "memory": allocated({"memory": 1}),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pilotage.engine.beyond import Beyond
 from pilotage.engine.kind import Choice, Kind, Rejection
 from pilotage.engine.kinds import Kinds
-from pilotage.engine.run import TIE, Run
+from pilotage.engine.run import TIES, Run
 from pilotage.engine.state import State
 from pilotage.kernel.policy import Policy
 from pilotage.model.effects import Decision
@@ -71,7 +71,7 @@ class Cycle:
         )
         if node:
             state.place(task, choice.row, gpus)
-            if self.policy.tie == TIE:
+            if self.policy.tie in TIES:
                 self._before = (task.spec, state.version)
         return decision, cures
 

@@ -11,7 +11,7 @@ becomes a claim when the store has committed it, and is forgotten when a host re
 in through the history, under the names of the claims.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -19,6 +19,7 @@ import numpy as np
 from msgspec import Struct
 
 from pilotage.engine.engine import Engine
+from pilotage.kernel.hashing import key_hash
 from pilotage.kernel.nodes import Nodes
 from pilotage.kernel.policy import Policy
 from pilotage.model.claim import Change, Decided, ErrorClass, HostRow, Outcome, claim_of
@@ -70,6 +71,11 @@ class Placer:
         """Pool and engine's name of every claim that counts."""
 
     # -- what is known -------------------------------------------------------------------------------------------
+
+    def set_hosts(self, rows: Mapping[str, HostRow]) -> None:
+        """Take note of hosts in an order that the seed gives: of equals each worker then takes another first."""
+        for name in sorted(rows, key=lambda name: key_hash(self.seed, name)):
+            self.set_host(name, rows[name])
 
     def set_host(self, name: str, row: HostRow | None) -> None:
         """Take note of a host as it is now; None: it is gone."""

@@ -153,8 +153,7 @@ class Worker:
             await asyncio.sleep(self._idle_s)
 
         def learn() -> None:
-            for name, row in known.hosts.items():
-                self._placer.set_host(name, row)
+            self._placer.set_hosts(known.hosts)
             self._placer.follow(known.claims)
             self._placer.seq = known.seq
 

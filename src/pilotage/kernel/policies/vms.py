@@ -11,12 +11,12 @@ _SOFT = 2
 
 
 def strategy(name: str, scorer: Scorer) -> Policy:
-    """The VM filters with one scorer and the soft rules of groups; equals are chosen among by the seed.
+    """The VM filters with one scorer and the soft rules of groups; of equals the first in the order of the hosts.
 
-    Several workers have several seeds: they seldom want the same host at the same time.
+    Several workers have the hosts in several orders: they seldom want the same one at the same time.
     """
     preferences = [(scorer, 1), (scorers.prefer_group(), _SOFT)]
-    return Policy(name=name, filters=filters.VMS, scorers=preferences, tie="seeded-random")
+    return Policy(name=name, filters=filters.VMS, scorers=preferences, tie="first")
 
 
 STRATEGIES: dict[str, Callable[[], Policy]] = {
