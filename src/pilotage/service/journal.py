@@ -15,8 +15,9 @@ from pilotage.service.ports import Stored
 LAZY_S = 0.1
 """How long a change that nothing rests on may wait for another one to go with."""
 
-LINGER = 0.5
-"""For what part of the last commit's time the next one waits at most for those who were just answered."""
+LINGER = 1.0
+"""How many times the last commit's time the next one waits at most for those who were just answered: waiting as long as
+a commit takes costs at most twice what who knew whether they come would pay."""
 
 LINGER_S = 0.005
 """And for how long at the very most."""
