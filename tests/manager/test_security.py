@@ -160,6 +160,18 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("face", ["grpc", "http"])
+def test_a_port_in_use_is_one_line_up_to_the_end_of_the_process(tmp_path: Path, face: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        said = [word for name in ("grpc", "http") for word in (f"--{name}", taken if name == face else "127.0.0.1:0")]
+        done = pilotage("manager", *said, "--database", "sqlite:///m.sqlite3", folder=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if "add_port.cc" not in line]  # gRPC's own
+    assert (done.returncode, done.stdout, len(lines)) == (2, "", 1), done.stderr
+    assert lines[0].startswith("error: ")
+    assert taken in lines[0]
+
+
 def test_an_unknown_profile_is_named() -> None:
     with pytest.raises(InvalidInput, match=r"profile: 'v1' is unknown; known: v2\.0\.8, "):
         profile_named("v1")

@@ -46,6 +46,7 @@ class Server:
         self._gate = gate
         self._dragonfly = dragonfly
         self._health = health.aio.HealthServicer()
+        self._started = False
         self.server = grpc.aio.server(options=[*_OPTIONS, ("grpc.max_receive_message_length", message_bytes)])
         for service, wire in SERVICES.items():
             methods = Methods(registry, wire, model_bytes=message_bytes)
@@ -65,6 +66,7 @@ class Server:
 
     async def start(self) -> None:
         """Serve."""
+        self._started = True
         await self.server.start()
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -72,6 +74,8 @@ class Server:
     async def stop(self, grace_s: float = 5.0) -> None:
         """Say that we are going, let calls finish for ``grace_s``, and end."""
         await self._health.enter_graceful_shutdown()
+        if not self._started:
+            await self.server.start()  # one that never ran can not be stopped, and complains as the process ends
         await self.server.stop(grace_s)
 
     def _list_schedulers(self, discovery: Discovery, wire: ModuleType) -> Any:
