@@ -146,6 +146,13 @@ def test_what_is_left_beside_a_claim_can_be_had() -> None:
     assert bound(engine) == {"important": "n0", "small": "n0"}
 
 
+def test_beside_a_claim_whoever_stays_counts_when_nodes_are_compared() -> None:
+    engine = engine_with({"a": (0, spec(400)), "stays": (5, spec(300))}, {"b": (3, spec(900))})
+    assert preempt(engine, spec(400), name="first") == ("n0", ["a"])
+    # Beside the first one there is no room on n0 for both: its task of priority 5 would have to go.
+    assert preempt(engine, spec(400), name="second") == ("n1", ["b"])
+
+
 def test_a_better_place_is_taken_and_the_claim_goes() -> None:
     engine = engine_with(FULL)
     preempt(engine, spec(800))
