@@ -108,6 +108,8 @@ def _choose(
     """
     moment_s, _, row = own.slots[0]
     weighted, column = weight * own.factor, own.column
+    if pick is None and not banned and left and _is_best(run_s[left[0]], own, lanes, weight):
+        return left[0]  # the usual case: nothing is copied for it
     others = [lane._replace(slots=list(lane.slots)) for lane in lanes if lane is not own and lane.slots]
     if len(own.slots) > 1:
         rest = own.slots[1:]
@@ -126,6 +128,16 @@ def _choose(
             if chosen < 0 or key < best_key:
                 best_key, chosen = key, position
     return chosen
+
+
+def _is_best(times: Sequence[float], own: Lane, lanes: Sequence[Lane], weight: float) -> bool:
+    """Whether no other lane serves a task at less cost than the first slot of ``own``; no other slot of it does."""
+    cost = own.slots[0][0] + weight * own.factor * times[own.column]
+    return all(
+        cost <= lane.slots[0][0] + weight * lane.factor * times[lane.column]
+        for lane in lanes
+        if lane is not own and lane.slots
+    )
 
 
 def _least(
