@@ -2,9 +2,9 @@
 
 ::
 
-    queue ──batch──▶ [decide thread] parse, decide ──▶ [writer thread] one transaction ──▶ settle
-                          ▲   while one batch is committed the next is decided   │
-                          └────────── outcomes, what others committed ───────────┘
+    queue ──part──▶ parse, [decide thread] decide ──batch──▶ [writer thread] one transaction ──▶ settle
+                          ▲   while a batch is committed, the next grows part by part   │
+                          └────────────── outcomes, what others committed ──────────────┘
 
 A delivery is settled only when its effect is durable. Nothing else is remembered: a worker that dies loses nothing,
 and what it had committed without settling comes again and is found done.
@@ -37,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+_PARTS = 4
+"""Parts that a batch grows by at most while another is committed: a part costs the decider as such."""
 _LONGEST_LINGER_S = 0.05
 
 
@@ -50,11 +52,19 @@ class Entry(Struct):
 
 
 class Work(Struct):
-    """One batch on its way to the database."""
+    """One batch on its way to the database. ``known``: its decisions rest on history up to here at least."""
 
-    decided: list[Decided]
-    letters: list[tuple[Letter, Delivery]]
-    known: int
+    decided: list[Decided] = []
+    letters: list[tuple[Letter, Delivery]] = []
+    known: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.decided or self.letters)
+
+    def add(self, part: "Work") -> None:
+        self.known = min(self.known, part.known) if self else part.known
+        self.decided += part.decided
+        self.letters += part.letters
 
 
 class Worker:
@@ -99,7 +109,12 @@ class Worker:
         self._entries: dict[str, Entry] = {}
         self._again: list[Entry] = []
         self._woken = asyncio.Event()
-        self._decided: asyncio.Queue[Work | None] = asyncio.Queue(1)
+        self._next = Work()
+        """What is committed next."""
+        self._handed, self._taken = asyncio.Event(), asyncio.Event()
+        """Set when there is something to commit, or nothing will come any more; when the next batch was begun."""
+        self._committing = False
+        self._decided_all = False
         self._learning: asyncio.Future[None] | None = None
         self._stopping = False
         self._read = 0
@@ -114,7 +129,8 @@ class Worker:
             await asyncio.wait((deciding, committing), return_when=asyncio.FIRST_COMPLETED)
             if not committing.done():
                 await deciding
-                await self._decided.put(None)
+                self._decided_all = True
+                self._handed.set()
             await committing
         finally:
             for task in (deciding, committing):
@@ -212,7 +228,8 @@ class Worker:
         try:
             while True:
                 if incoming is None and not self._stopping:
-                    incoming = asyncio.ensure_future(self._queue.batch(self._batch, self._linger()))
+                    room = max(1, self._batch - len(self._next.decided))
+                    incoming = asyncio.ensure_future(self._queue.batch(room, self._linger()))
                 again, self._again = self._again, []
                 if not again and incoming is not None and not incoming.done():
                     self._woken.clear()
@@ -226,10 +243,7 @@ class Worker:
                     deliveries, incoming = incoming.result(), None
                 if deliveries or again:
                     pending, letters = self._take_in(deliveries, again)
-                    work = await self._decide_thread(partial(self._decide, pending, letters))
-                    if work.decided or work.letters:
-                        await self._decided.put(work)
-                        await self._decided.join()  # the next batch grows until this one's turn has come
+                    await self._hand_over(await self._decide_thread(partial(self._decide, pending, letters)))
                 elif self._stopping:
                     if not self._entries:
                         return
@@ -240,8 +254,18 @@ class Worker:
                 incoming.cancel()
 
     def _linger(self) -> float:
-        """How long a batch waits for more: under load half the time of a commit, as one is on its way meanwhile."""
-        return max(self._linger_s, min(self._commit_s / 2, _LONGEST_LINGER_S))
+        """How long a part waits for more: while a batch is committed nothing is won by haste."""
+        part_s = min(self._commit_s / _PARTS, _LONGEST_LINGER_S) if self._committing else 0
+        return max(self._linger_s, part_s)
+
+    async def _hand_over(self, part: Work) -> None:
+        """Let the next batch grow by a part; waits while it has no room for it."""
+        while self._next and len(self._next.decided) + len(part.decided) > self._batch:
+            self._taken.clear()
+            await self._taken.wait()
+        if part:
+            self._next.add(part)
+            self._handed.set()
 
     def _take_in(
         self, deliveries: list[Delivery], again: list[Entry]
@@ -277,17 +301,20 @@ class Worker:
     # -- committing ----------------------------------------------------------------------------------------------
 
     async def _commit_all(self) -> None:
-        while True:
+        while not (self._decided_all and not self._next):
             try:
-                work = await asyncio.wait_for(self._decided.get(), self._idle_s)
+                await asyncio.wait_for(self._handed.wait(), self._idle_s)
             except TimeoutError:
                 await self._look_around()
                 continue
-            self._decided.task_done()
-            if work is None:
-                await self._learnt()
-                return
-            await self._carry_out(work)
+            self._handed.clear()
+            work, self._next = self._next, Work()
+            self._taken.set()
+            if work:
+                self._committing = True
+                await self._carry_out(work)
+                self._committing = False
+        await self._learnt()
 
     async def _look_around(self) -> None:
         """Nothing to do: read what others committed meanwhile."""
