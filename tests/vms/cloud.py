@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from pilotage.engine.request_queue import RequestQueue
+
 T = TypeVar("T")
 
 
@@ -91,9 +93,11 @@ class Cloud:
     def verdict(self, **options: Any) -> Verdict:
         return self.read(verify, **options)
 
-    def worker(self, name: str = "w0", strategy: str = "hybrid", **options: Any) -> tuple[Worker, WorkerMetrics]:
+    def worker(
+        self, name: str = "w0", strategy: str = "hybrid", queue: RequestQueue | None = None, **options: Any
+    ) -> tuple[Worker, WorkerMetrics]:
         metrics = WorkerMetrics()
-        queue = SqlQueue(self.writer, name, poll_s=0.01)
+        queue = queue or SqlQueue(self.writer, name, poll_s=0.01)
         placer = Placer(lambda pool: named(strategy), seed=sum(name.encode()))
         return Worker(name, queue, self.database, self.writer, placer, metrics, idle_s=0.05, **options), metrics
 

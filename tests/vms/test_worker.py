@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from sqlalchemy import text
 
 from pilotage.engine.placer import Placer
+from pilotage.engine.request_queue import Delivery
 from pilotage.kernel.policies import named
 from pilotage.model.claim import Change
 from pilotage.model.group import Group
-from pilotage.model.vm import encode_request
+from pilotage.model.vm import SchedulingRequest, encode_request
 from tests.vms.cloud import Cloud, host, request, work_until
 
 
@@ -92,6 +94,48 @@ async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) ->
     assert cloud.status("m2")["error_class"] == "malformed"
     letters = cloud.read(lambda c: c.execute(text("SELECT field FROM vm_dead_letters ORDER BY field")).scalars().all())
     assert letters == ["body", "requested_cpu"]
+    assert cloud.verdict(settled=True).problems == []
+
+
+class ThreeAtATime:
+    """A queue that hands out three at most, and notes how many are settled at once."""
+
+    def __init__(self, *requests: SchedulingRequest) -> None:
+        self.left = [Delivery(0, i, encode_request(each), each.task_id) for i, each in enumerate(requests)]
+        self.settled: list[int] = []
+        self._stopped = asyncio.Event()
+
+    async def batch(self, at_most: int, linger_s: float) -> list[Delivery]:
+        if not self.left:
+            await self._stopped.wait()
+        part, self.left = self.left[: min(3, at_most)], self.left[min(3, at_most) :]
+        return part
+
+    async def settle(self, deliveries: list[Delivery]) -> None:
+        self.settled.append(len(deliveries))
+
+    async def give_back(self, deliveries: list[Delivery]) -> None:
+        raise AssertionError("nothing fails here")
+
+    async def stop(self) -> None:
+        self._stopped.set()
+
+
+@pytest.mark.asyncio
+async def test_a_batch_grows_part_by_part_while_another_is_committed(cloud: Cloud) -> None:
+    cloud.bring_in(host("bm1", cpu=64, memory=65_536))
+    queue = ThreeAtATime(*(request(f"vm{i}") for i in range(30)))
+    worker, metrics = cloud.worker(queue=queue, batch=10)
+    go_on = threading.Event()
+    cloud.writer.run(lambda _: go_on.wait(30))
+    running = asyncio.ensure_future(work_until([worker], lambda: metrics.outcomes["success"] == 30))
+    while len(queue.left) > 16:  # three are being committed, ten are decided, and one waits for room
+        await asyncio.sleep(0.01)
+    go_on.set()
+    await running
+    assert queue.settled[1] > 3
+    assert max(queue.settled) <= 10
+    assert sum(queue.settled) == 30
     assert cloud.verdict(settled=True).problems == []
 
 
