@@ -6,7 +6,8 @@ from pilotage.engine.engine import Engine
 from pilotage.engine.placement import Placement
 from pilotage.engine.validate import Broken, validate
 from pilotage.kernel.policies import named
-from pilotage.model.events import NodeAdded, NodeRemoved, TaskSubmitted
+from pilotage.model.events import GangDeclared, NodeAdded, NodeRemoved, TaskSubmitted
+from pilotage.model.gang import Gang
 from pilotage.model.node import Node
 from pilotage.model.task import HostPort, Task, TaskSpec
 
@@ -14,17 +15,23 @@ SPEC = TaskSpec(demand={"cpu": 10}, gpus=1, gpu_share=300, ports=(HostPort(80),)
 
 
 def sound() -> Engine:
-    """One task runs on `a`, one waits, one sleeps; row 1 is blank."""
+    """One task runs on `a`, and a gang; one waits, one sleeps, one is held for its gang; row 1 is blank."""
     engine = Engine(named("gpu-clustering"))
     for name in ("a", "gone", "b"):
         engine.apply(NodeAdded(Node(name=name, capacity={"cpu": 100}, gpus=2)))
     engine.apply(NodeRemoved("gone"))
     engine.apply(TaskSubmitted(Task(id="t", spec=SPEC)))
     engine.apply(TaskSubmitted(Task(id="asleep", spec=TaskSpec(gpus=3))))
+    engine.apply(GangDeclared(Gang(name="ring", min_members=2)))
+    engine.apply(GangDeclared(Gang(name="pair", min_members=2)))
+    engine.apply(TaskSubmitted(Task(id="early", gang="pair", spec=TaskSpec())))
+    for name in ("ring-0", "ring-1", "ring-2"):
+        engine.apply(TaskSubmitted(Task(id=name, gang="ring", spec=TaskSpec())))
     engine.decide()
     engine.apply(TaskSubmitted(Task(id="waiting", spec=SPEC)))
     validate(engine)
     assert engine.state.placements["t"].row == 0
+    assert len(engine.gangs.members["ring"].placed) == 3
     return engine
 
 
@@ -110,6 +117,26 @@ def sleeper_lost(engine: Engine) -> None:
     engine.room._asleep.clear()
 
 
+def gang_below_its_minimum(engine: Engine) -> None:
+    engine.gangs.declared["ring"] = Gang(name="ring", min_members=4)
+
+
+def gang_member_forgotten(engine: Engine) -> None:
+    del engine.gangs.members["ring"].placed["ring-2"]
+
+
+def gang_member_held_though_it_runs(engine: Engine) -> None:
+    engine.gangs.members["ring"].held["ring-0"] = None
+
+
+def gang_member_never_let_go(engine: Engine) -> None:
+    engine.gangs.members["pair"].held.clear()
+
+
+def gang_waits_for_nobody(engine: Engine) -> None:
+    engine.gangs.members["ring"].waiting["ring-9"] = Task(id="ring-9", gang="ring", spec=TaskSpec())
+
+
 DAMAGE = [
     used,
     gpu_share,
@@ -131,6 +158,11 @@ DAMAGE = [
     active_miscounted,
     active_entry_lost,
     sleeper_lost,
+    gang_below_its_minimum,
+    gang_member_forgotten,
+    gang_member_held_though_it_runs,
+    gang_member_never_let_go,
+    gang_waits_for_nobody,
 ]
 
 

@@ -26,7 +26,7 @@ class Members(Struct):
     """Placed, but told to go since the gang fell below its minimum; they count no more."""
     finished: dict[str, int] = field(default_factory=dict)
     outside: bool = False
-    """Whether any was placed by others, who need not have known the minimum."""
+    """Whether some may have a place without the minimum: others placed them, or the minimum was raised since."""
 
 
 class GangsCheckpoint(Struct, frozen=True):
@@ -49,6 +49,7 @@ class Gangs:
         for task in (*of.waiting.values(), *of.placed.values()):
             _check_subgroup(gang, task)
         self.declared[gang.name] = gang
+        of.outside = of.outside or (bool(of.placed) and not self.stands(gang.name))
         return self.let_go(gang.name)
 
     def remove(self, name: str) -> None:
@@ -168,7 +169,7 @@ class Gangs:
         return task.gang in self.members and task.id in self.members[task.gang].leaving
 
     def broken(self) -> list[str]:
-        """Return gangs of which some have a place though the minimum has none: there are none."""
+        """Return gangs of which we gave some a place and not the minimum: there are none."""
         return [n for n, of in self.members.items() if of.placed and not of.outside and not self.stands(n)]
 
     def checkpoint(self) -> GangsCheckpoint:
