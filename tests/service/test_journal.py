@@ -169,3 +169,28 @@ def test_what_is_noted_just_before_a_commit_goes_along_and_makes_no_commit_of_it
         assert desk.sent == ["a", "z"]
 
     run(scene)
+
+
+def test_where_nobody_comes_back_nobody_is_waited_for() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        loop = desk.loop
+        assert isinstance(loop, StillLoop)
+        await desk.come("a", "b")
+        await desk.commit(took_s=0.004)
+        await desk.come("c")
+        assert desk.groups() == ["ab"], "the other one may come"
+        loop.now += 1
+        await desk.turn()
+        await desk.commit(took_s=0.004)
+        for number in range(6):
+            await desk.come(f"d{number}", f"e{number}")
+            await desk.commit(took_s=0.004)
+            loop.now += 1
+            await desk.turn()
+        await desk.come("f", "g")
+        await desk.commit(took_s=0.004)
+        await desk.come("h")
+        assert desk.groups()[-1] == "h"
+
+    run(scene)
