@@ -11,7 +11,6 @@ from pilotage.app.pool import Progress, carry_out_all, check_size
 from pilotage.app.records import RecordPlan, recording
 from pilotage.engine.engine import CACHE_BYTES
 from pilotage.engine.waiting import Backoff
-from pilotage.kernel.policy import Policy
 from pilotage.model.errors import InvalidInput
 from pilotage.sim.experiment import FILL_RATIO, FIRST_SEED, run
 from pilotage.sim.result import Run
@@ -63,7 +62,7 @@ class _Job(Struct, frozen=True):
         with nullcontext() if plan.record is None else recording(plan.record, about, self.policy) as where:
             return run(
                 trace_of(plan),
-                _policy(self.policy),
+                load_policy(self.policy),  # anew: a user's file may keep something between decisions
                 self.seed,
                 fill_ratio=plan.usual_fill_ratio if plan.fill_ratio is None else plan.fill_ratio,
                 backoff=plan.backoff,
@@ -101,8 +100,3 @@ def trace_of(plan: Plan) -> Trace:
 @lru_cache(maxsize=1)
 def _trace(trace: str, form: Format | None, nodes: str | None, speed_up: float, repeat: int) -> Trace:
     return reshaped(load_trace(trace, form=form, nodes=nodes), speed_up, repeat)
-
-
-def _policy(text: str) -> Policy:
-    """Load anew for every run: a user's file may keep something between decisions."""
-    return load_policy(text)

@@ -42,11 +42,10 @@ class BestFit(Scorer):
         return np.floor(np.clip(100.0 * (1.0 - left), -LARGEST_NORMALISED, LARGEST_NORMALISED)).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        used, capacity, _ = columns.numbers_of(row)
         left = 0.0
         for resource, amount, norm in fragment:
             i = columns.resources.get(resource)
-            if i is None:
-                continue
-            free = columns.capacity.item(i, row) - columns.used.item(i, row)
-            left += float(free - amount) / (norm * len(fragment))
+            if i is not None:
+                left += float(capacity[i] - used[i] - amount) / (norm * len(fragment))
         return math.floor(min(max(100.0 * (1.0 - left), -LARGEST_NORMALISED), LARGEST_NORMALISED))

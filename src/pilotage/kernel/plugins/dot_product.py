@@ -39,10 +39,10 @@ class DotProduct(Scorer):
         return np.floor(np.clip(100.0 * (1.0 - total / len(fragment)), -LARGEST_RAW, LARGEST_RAW)).astype(np.int64)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        used, capacity, _ = columns.numbers_of(row)
         total = 0.0
         for resource, amount, norm in fragment:
             i = columns.resources.get(resource)
-            if i is None:
-                continue
-            total += (columns.capacity.item(i, row) - columns.used.item(i, row)) * (amount / (norm * norm))
+            if i is not None:
+                total += (capacity[i] - used[i]) * (amount / (norm * norm))
         return math.floor(min(max(100.0 * (1.0 - total / len(fragment)), -LARGEST_RAW), LARGEST_RAW))

@@ -67,13 +67,13 @@ class Shape(Scorer):
         return (2 * total + weights) // (2 * weights)
 
     def score_row(self, fragment: Demanded, columns: Columns, row: int) -> int:
+        used, capacity, _ = columns.numbers_of(row)
         total = weights = 0
         for resource, amount, weight in fragment:
             i = columns.resources.get(resource)
-            if i is None or not columns.capacity[i, row]:
+            if i is None or not capacity[i]:
                 continue
-            capacity = columns.capacity.item(i, row)
-            value = self.value(min(columns.used.item(i, row) + amount, capacity) * 100 // capacity)
+            value = self.value(min(used[i] + amount, capacity[i]) * 100 // capacity[i])
             if value > 0:
                 total += value * weight
                 weights += weight
