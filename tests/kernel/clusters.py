@@ -37,12 +37,12 @@ class Twin:
     def remove(self, name: str) -> None:
         row = self.columns.row_of[name]
         for spec, gpus in self.cluster.places.pop(name).tasks.values():
-            self.columns.add_task(row, spec, self.columns.demand_vector(spec), gpus, -1)
+            self.columns.add_task(row, spec, self.columns.demand_of(spec), gpus, -1)
         self.columns.clear_row(row)
         self._blank.append(row)
 
     def place(self, name: str, spec: TaskSpec, gpus: tuple[int, ...]) -> None:
-        self.columns.add_task(self.columns.row_of[name], spec, self.columns.demand_vector(spec), gpus, 1)
+        self.columns.add_task(self.columns.row_of[name], spec, self.columns.demand_of(spec), gpus, 1)
         self.cluster.places[name].tasks[f"placed-{self._placed}"] = (spec, gpus)
         self._placed += 1
 

@@ -216,7 +216,7 @@ def test_ports(wanted, taken, free) -> None:
 def test_a_port_is_free_again_when_its_last_user_has_left() -> None:
     spec = TaskSpec(ports=(P(80),))
     twin = twin_of(node(), [(spec, ()), (spec, ())])
-    columns, demand = twin.columns, twin.columns.demand_vector(spec)
+    columns, demand = twin.columns, twin.columns.demand_of(spec)
     answers = []
     for _ in range(2):
         answers.append(filters.ports.mask_row(spec.ports, columns, 0))

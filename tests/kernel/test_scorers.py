@@ -282,9 +282,9 @@ def test_gpu_clustering(spec, placed, expected) -> None:
 def test_gpu_clustering_forgets_who_left() -> None:
     twin = twin_of(Node(name="n", capacity={}, gpus=4), [(ONE, (0,)), (TWO, (1, 2))])
     plugin, columns = scorers.gpu_clustering(), twin.columns
-    columns.add_task(0, TWO, columns.demand_vector(TWO), (1, 2), -1)
+    columns.add_task(0, TWO, columns.demand_of(TWO), (1, 2), -1)
     assert plugin.score_row(1, columns, 0) == 15 + 75
-    columns.add_task(0, ONE, columns.demand_vector(ONE), (0,), -1)
+    columns.add_task(0, ONE, columns.demand_of(ONE), (0,), -1)
     assert plugin.score_row(1, columns, 0) == 12 + 25
 
 

@@ -21,8 +21,7 @@ from pilotage.engine.placement import Placement
 from pilotage.engine.queues import QueueCheckpoint, QueueTree
 from pilotage.engine.rotation import Rotation, RotationCheckpoint
 from pilotage.engine.task_table import TaskTable
-from pilotage.kernel.arrays import IntArray
-from pilotage.kernel.columns import ColumnCodes, Columns
+from pilotage.kernel.columns import ColumnCodes, Columns, Demand
 from pilotage.kernel.plugin import Group, Plugin
 from pilotage.model.amounts import checked_amount
 from pilotage.model.errors import InvalidInput
@@ -81,7 +80,7 @@ class State:
         """Whether rows stand in the fixed node order (no freed row was used again)."""
         self._free_rows: list[int] = []
         self._next_order = 0
-        self._demands: dict[TaskSpec, IntArray] = {}
+        self._demands: dict[TaskSpec, Demand] = {}
         self._placed = 0
         self._journal: list[tuple[Placement, int]] | None = None
         """Inside a transaction: what was done, a placement put (1) or taken away (-1)."""
@@ -215,24 +214,24 @@ class State:
             raise InvalidInput("task_id", f"task {task_id!r} is on no node")
         placement.bound = True
 
-    def demand_of(self, spec: TaskSpec) -> IntArray:
-        """Return the demand of ``spec`` as int64[resources known when it was first seen]."""
+    def demand_of(self, spec: TaskSpec) -> Demand:
+        """Return what a task of ``spec`` takes; kept, for a few specs make up most tasks."""
         demand = self._demands.get(spec)
         if demand is None:
             if len(self._demands) >= _DEMANDS_KEPT:
                 self._demands.clear()
-            demand = self._demands[spec] = self.columns.demand_vector(spec)
+            demand = self._demands[spec] = self.columns.demand_of(spec)
         return demand
 
     def _check_fits(self, task: Task, row: int, gpus: tuple[int, ...]) -> None:
         c, share = self.columns, task.spec.gpu_share
+        capped = self.demand_of(task.spec).capped
         used, capacity, _ = c.numbers_of(row)
-        for name, amount in task.spec.demand.items():
-            i = c.resources.get(name)
-            if amount == 0 or name == "gpu" or name in task.spec.uncapped:
-                continue
-            if i is None or used[i] + amount > capacity[i]:
-                raise Overcommitted(f"task {task.id!r} would take more {name} than {c.names[row]!r} has")
+        for i, amount in capped:
+            if used[i] + amount > capacity[i]:
+                raise Overcommitted(
+                    f"task {task.id!r} would take more {list(c.resources)[i]} than {c.names[row]!r} has"
+                )
         count = c.gpu_count.item(row)
         asks = gpus or task.spec.gpus  # most ask for none, and a look at none costs as much as one at the amounts
         if asks and (
@@ -254,7 +253,8 @@ class State:
     def _do(self, placement: Placement, sign: int) -> None:
         """Put (``sign`` 1) or take away (-1) a placement, log the change and note how to undo it."""
         task, row, gpus = placement.task, placement.row, placement.gpus
-        self.columns.add_task(row, task.spec, self.demand_of(task.spec), gpus, sign)
+        demand = self.demand_of(task.spec)
+        self.columns.add_task(row, task.spec, demand, gpus, sign)
         self.columns.neighbours.add(row, task, sign)
         if sign > 0:
             self.placements[task.id] = placement
@@ -266,7 +266,7 @@ class State:
             self.queues.count(task, sign)
         if self.table is not None:
             if sign > 0:
-                self.table.add(placement, self.demand_of(task.spec))
+                self.table.add(placement, demand.vector)
             else:
                 self.table.drop(placement)
         groups = _WITH_GPUS if gpus else _AMOUNTS

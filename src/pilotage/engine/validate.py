@@ -205,7 +205,7 @@ def _claims(engine: Engine) -> list[Problem]:
         slot, table = placement.slot, state.table
         kept = (table.row[slot], table.priority[slot], table.seq[slot], table.going[slot], table.gpus[slot])
         meant = (placement.row, placement.task.priority, placement.seq, placement.going, len(placement.gpus))
-        demand = state.columns.demand_vector(placement.task.spec)
+        demand = state.columns.demand_of(placement.task.spec).vector
         same = np.array_equal(np.trim_zeros(table.demand[:, slot], "b"), np.trim_zeros(demand, "b"))
         if table.placements[slot] is not placement or kept != meant or not same:
             problems.append((placement.task.id, f"task {placement.task.id!r}: its slot says {kept}, it is {meant}"))

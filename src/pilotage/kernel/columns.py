@@ -36,6 +36,18 @@ _ROWS_KEPT = 8192
 _PER_RESOURCE = ("capacity", "used", "float_capacity", "float_used")
 
 
+class Demand(NamedTuple):
+    """What a task takes of the node that it is on.
+
+    ``vector`` int64[resources known when it was made]; ``amounts`` its (resource index, amount) that are not 0, and
+    ``capped`` those of them of which a node must have enough, GPUs apart.
+    """
+
+    vector: IntArray
+    amounts: tuple[tuple[int, int], ...]
+    capped: tuple[tuple[int, int], ...]
+
+
 class Claim(NamedTuple):
     """A task that made room on a node, what it will take there, and the GPUs that it means to have."""
 
@@ -191,25 +203,31 @@ class Columns:
 
     # -- tasks on nodes ------------------------------------------------------------------------------------------
 
-    def demand_vector(self, spec: TaskSpec) -> IntArray:
-        """Return the demand of ``spec`` as int64[R], making room for resources that no node has named yet."""
-        for name in spec.demand.keys() - self.resources.keys():
-            self.resource(name)
+    def demand_of(self, spec: TaskSpec) -> Demand:
+        """Return what a task of ``spec`` takes, making room for resources that no node has named yet."""
+        asked = [(name, self.resource(name), amount) for name, amount in spec.demand.items()]
         vector = np.zeros(len(self.resources), np.int64)
-        for name, amount in spec.demand.items():
-            vector[self.resources[name]] = amount
-        return vector
+        for _, i, amount in asked:
+            vector[i] = amount
+        amounts = tuple([(i, amount) for _, i, amount in asked if amount])
+        uncapped = ("gpu", *spec.uncapped)
+        return Demand(
+            vector, amounts, tuple([(i, amount) for name, i, amount in asked if amount and name not in uncapped])
+        )
 
-    def add_task(self, row: int, spec: TaskSpec, demand: IntArray, gpus: tuple[int, ...], sign: int) -> None:
+    def add_task(self, row: int, spec: TaskSpec, demand: Demand, gpus: tuple[int, ...], sign: int) -> None:
         """Take (``sign`` 1) or give back (``sign`` -1) what a task of ``spec`` uses of ``row``; its own inverse."""
-        self._numbers.pop(row, None)
-        if sign > 0:
-            self.used[: len(demand), row] += demand
-        else:
-            self.used[: len(demand), row] -= demand
-        self.float_used[:, row] = self.used[:, row]
+        before, capacity, gpu_free = self.numbers_of(row)
+        used = list(before)
+        for i, amount in demand.amounts:
+            used[i] += sign * amount
+            self.used[i, row] = self.float_used[i, row] = used[i]
         for gpu in gpus:
             self.gpu_free[gpu, row] -= sign * spec.gpu_share
+        if gpus:
+            del self._numbers[row]
+        else:
+            self._numbers[row] = tuple(used), capacity, gpu_free
         if self.counters or spec.ports:
             self.add_uncounted(row, spec, sign)
 
