@@ -216,8 +216,8 @@ async def raw_consumer(
         " updated_at, digest, request, history, created_at, finished_at, processing_ms, event_id) "
         "SELECT task_id, 'success', 0, digest, request, history, 0, 0, 0, event_id FROM told "
         "ON CONFLICT (task_id) DO NOTHING) "
-        "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, payload, state, created_at, next_at) "
-        "SELECT 'webhook', event_id, 'bench', task_id, request, 'pending', 0, 0 FROM told ON CONFLICT DO NOTHING"
+        "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, state, created_at, next_at) "
+        "SELECT 'webhook', event_id, 'bench', task_id, 'pending', 0, 0 FROM told ON CONFLICT DO NOTHING"
     )
     history = "".join(f'{{"status":"{each}","at":1800000000.123456}}\n' for each in ("queued", "running", "success"))
     digest = "0" * 32

@@ -33,12 +33,7 @@ class Beyond:
 
     def concerns(self, task: Task) -> bool:
         """Whether any of these plugins has something to say about ``task``, or nodes are sampled for it."""
-        if self._samples:
-            return True
-        for plugin in self._plugins:  # asked for every task: half the price of any()
-            if plugin.fragment(task) is not None:
-                return True
-        return False
+        return self._samples or any(plugin.fragment(task) is not None for plugin in self._plugins)
 
     def choose(self, kind: Kind, state: State, task: Task, now: float, seed: int) -> Choice:
         """Return the best row for ``task`` by exact comparison of all feasible rows."""

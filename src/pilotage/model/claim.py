@@ -1,8 +1,10 @@
 """What a worker hands to the store, and what comes back: decided requests, outcomes, and what others did."""
 
 from enum import StrEnum
+from hashlib import sha256
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 Outcome = Literal["committed", "refused", "stale", "duplicate", "conflict"]
@@ -33,8 +35,11 @@ class ErrorClass(StrEnum):
     """A plugin or Pilotage itself failed; the request is kept as a dead letter."""
 
 
-class Decided(Struct, kw_only=True, gc=False):
-    """One request with its decision: a ``host``, or an error. Amounts in CPUs, MiB, GiB, GPUs."""
+class Decided(Struct, kw_only=True, gc=False, omit_defaults=True):
+    """One request with its decision: a ``host``, or an error. Amounts in CPUs, MiB, GiB, GPUs.
+
+    It travels to the database as it is. ``history`` and ``event_id`` are the store's: they say how it ended.
+    """
 
     task_id: str
     digest: str
@@ -58,6 +63,13 @@ class Decided(Struct, kw_only=True, gc=False):
     host: str = ""
     error_class: str = ""
     error: str = ""
+    history: str = ""
+    event_id: str = ""
+
+    @property
+    def status(self) -> str:
+        """The final state of its task."""
+        return "success" if self.host else "failed"
 
 
 class Letter(Struct, kw_only=True):
@@ -136,3 +148,14 @@ CLAIM_SUFFIX = ".1"
 def claim_of(task_id: str) -> str:
     """The id of a task's claim."""
     return task_id + CLAIM_SUFFIX
+
+
+def event_of(task_id: str, status: str) -> str:
+    """The idempotency id of a task's final state: the same whoever works it out, and however often."""
+    return "evt_" + sha256(f"{task_id}:{status}".encode()).hexdigest()[:24]
+
+
+def history_line(status: str, at: float, detail: str = "") -> str:
+    """One line of a task's history; times of this epoch have ten digits, so lines of one status are equally long."""
+    told = f',"detail":{msgspec.json.encode(detail).decode()}' if detail else ""
+    return f'{{"status":"{status}","at":{at:.6f}{told}}}\n'

@@ -154,7 +154,7 @@ async def _publish(settings: VmsSettings, writer: Writer) -> None:
             due = await asyncio.wrap_future(taken)
             if not due:
                 return
-            faults = await publisher.publish_all([Message(each.task_id, each.payload.encode()) for each in due])
+            faults = await publisher.publish_all([Message(each.task_id, each.payload) for each in due])
             sent = [
                 Sent(id=each.id, state="pending" if fault else "delivered", again_at=time.time())
                 for each, fault in zip(due, faults, strict=True)

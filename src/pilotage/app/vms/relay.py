@@ -119,7 +119,7 @@ class Relay:
         assert self._publisher is not None
         while True:
             due = await self._due("publish", _AT_ONCE)
-            failed = await self._publisher.publish_all([Message(d.task_id, d.payload.encode()) for d in due])
+            failed = await self._publisher.publish_all([Message(d.task_id, d.payload) for d in due])
             now, sent = self._clock(), []
             for each, fault in zip(due, failed, strict=True):
                 if fault is None:
@@ -155,7 +155,7 @@ class Relay:
             await self._note([gone], log=True)
             return
         url, secret = (receiver.url, receiver.secret) if receiver else (due.receiver, self._callback_secret)
-        answer = await self._sender.send(url, due.payload.encode(), due.event_id, secret)
+        answer = await self._sender.send(url, due.payload, due.event_id, secret)
         now = self._clock()
         if answer.delivered:
             state, again_at = "delivered", now

@@ -16,29 +16,36 @@ from pilotage.adapters.sql.vms.feed import changes_since, is_cured_since, next_s
 from pilotage.adapters.sql.vms.groups import Places, lock_groups, write_places
 from pilotage.adapters.sql.vms.hosts import AMOUNTS, Take, lock_and_take, read_hosts, take_amounts
 from pilotage.adapters.sql.vms.letters import id_taken, keep_letters
-from pilotage.adapters.sql.vms.outbox import tell_results
-from pilotage.adapters.sql.vms.rows import insert_both
-from pilotage.adapters.sql.vms.tasks import reopen, settle_tasks
-from pilotage.model.claim import Batch, Change, Committed, Decided, HostRow, Outcome, claim_of
+from pilotage.adapters.sql.vms.outbox import TOLD, telling
+from pilotage.adapters.sql.vms.rows import insert_all
+from pilotage.adapters.sql.vms.tasks import Settled, reopen, settle_tasks
+from pilotage.model.claim import CLAIM_SUFFIX, Batch, Change, Committed, Decided, HostRow, Outcome
 
 _CLAIM = {
-    "claim_id": "text",
-    "task_id": "text",
-    "host": "text",
-    "pool": "text",
+    **dict.fromkeys(("task_id", "host", "pool", "group_name", "place", "owner", "group_rule"), "text"),
     **dict.fromkeys(("cpu", "memory", "storage", "gpu"), "bigint"),
-    "group_name": "text",
-    "place": "text",
-    "owner": "text",
-    "token": "bigint",
     "expires_at": "double precision",
-    "group_rule": "text",
+    **TOLD,
 }
+_ID = f"task_id || '{CLAIM_SUFFIX}'"
+_INSERT_CLAIM = (
+    "INSERT INTO vm_claims (claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner, state,"
+    f" token, reserved_at, expires_at, changed_at) SELECT {_ID}, task_id, host, pool, cpu, memory,"
+    " coalesce(storage, 0), coalesce(gpu, 0), coalesce(group_name, ''), coalesce(place, ''), coalesce(owner, ''),"
+    " 'reserved', :seq + at, :now, expires_at, :now FROM {rows} WHERE host IS NOT NULL"
+)
+_INSERT_EVENT = (
+    "INSERT INTO vm_events (seq, at, kind, worker, host, pool, claim_id, task_id, cpu, memory, storage, gpu, vms,"
+    f" group_rule, place) SELECT :seq + r.at, :now, 'claimed', :worker, host, pool, {_ID}, task_id, cpu, memory,"
+    " coalesce(storage, 0), coalesce(gpu, 0), 1, coalesce(group_rule, ''), coalesce(place, '') FROM {rows}"
+    " WHERE host IS NOT NULL"
+)
 
 
 def commit(connection: Connection, batch: Batch) -> Committed:
     """Commit a batch of decided requests; see the module for the order. Duplicates and refusals leave no claim."""
-    outcomes = settle_tasks(connection, batch)
+    settled = settle_tasks(connection, batch)
+    outcomes = settled.outcomes
     won = [i for i, outcome in enumerate(outcomes) if outcome == "committed"]
     placed = [i for i in won if batch.decided[i].host]
     hosts = _claim_amounts(connection, batch, placed, outcomes)
@@ -54,11 +61,9 @@ def commit(connection: Connection, batch: Batch) -> Committed:
     if seq != batch.read or not (claimed or rejected):
         changes = changes_since(connection, batch.read)
         seq = max(seq, changes[-1].seq) if changes else seq
-    if claimed:
-        _write_claims(connection, batch, claimed, seq)
+    _write(connection, batch, [i for i in won if outcomes[i] == "committed"], settled, seq)
     seq += len(claimed)
     reopen(connection, batch, [i for i in won if outcomes[i] != "committed"])
-    tell_results(connection, batch, [i for i in won if outcomes[i] == "committed"])
     conflicts = [batch.decided[i] for i, outcome in enumerate(outcomes) if outcome == "conflict"]
     letters = batch.letters + [id_taken(each) for each in conflicts]
     if letters:
@@ -136,38 +141,13 @@ def _is_open(row: HostRow, each: Decided) -> bool:
     return row.state == "active" and row.pool == each.pool and row.dedicated == each.on_dedicated
 
 
-def _write_claims(connection: Connection, batch: Batch, claimed: Sequence[int], seq: int) -> None:
-    """Write claims and their lines of history, numbered from ``seq`` + 1."""
-    rows = [
-        {
-            "claim_id": claim_of(each.task_id),
-            "task_id": each.task_id,
-            "host": each.host,
-            "pool": each.pool,
-            "cpu": each.cpu,
-            "memory": each.memory,
-            "storage": each.storage,
-            "gpu": each.gpu,
-            "group_name": each.group_name,
-            "place": each.place,
-            "owner": each.owner,
-            "token": token,
-            "expires_at": each.expires_at,
-            "group_rule": each.group_rule,
-        }
-        for token, each in enumerate((batch.decided[i] for i in claimed), seq + 1)
-    ]
-    insert_both(
-        connection,
-        "INSERT INTO vm_claims (claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner,"
-        " state, token, reserved_at, expires_at, changed_at) "
-        "SELECT claim_id, task_id, host, pool, cpu, memory, storage, gpu, group_name, place, owner, 'reserved', token,"
-        " :now, expires_at, :now FROM {rows}",
-        "INSERT INTO vm_events (seq, at, kind, worker, host, pool, claim_id, task_id, cpu, memory, storage, gpu, vms,"
-        " group_rule, place) SELECT token, :now, 'claimed', :worker, host, pool, claim_id, task_id, cpu, memory,"
-        " storage, gpu, 1, group_rule, place FROM {rows}",
-        _CLAIM,
-        rows,
-        now=batch.now,
-        worker=batch.worker,
-    )
+def _write(connection: Connection, batch: Batch, final: Sequence[int], settled: Settled, seq: int) -> None:
+    """Write the claims of what is final, their lines of history, numbered from ``seq`` + 1, and who is to be told."""
+    claimed = [batch.decided[i] for i in final if batch.decided[i].host]
+    whole = len(claimed) == settled.count
+    rows = claimed + [batch.decided[i] for i in final if not batch.decided[i].host]
+    told, parameters = telling(batch.receivers, rows)
+    inserts = [_INSERT_CLAIM, _INSERT_EVENT, *told] if claimed else told
+    if rows and inserts:
+        known = settled.told if whole else rows
+        insert_all(connection, inserts, _CLAIM, known, now=batch.now, worker=batch.worker, seq=seq, **parameters)

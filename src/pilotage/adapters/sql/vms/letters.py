@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
-from pilotage.adapters.sql.vms.outbox import tell_results
+from pilotage.adapters.sql.vms.outbox import tell
 from pilotage.adapters.sql.vms.rows import locking, run_rows
 from pilotage.adapters.sql.vms.tasks import settle_tasks
 from pilotage.model.claim import Batch, Decided, Letter, Outcome
@@ -69,7 +69,8 @@ def keep_letters(connection: Connection, letters: Sequence[Letter], batch: Batch
     ]
     inner = msgspec.structs.replace(batch, decided=decided, letters=[])
     outcomes = _settle_letters(connection, inner)
-    tell_results(connection, inner, [i for i, outcome in enumerate(outcomes) if outcome == "committed"])
+    ended = [each for each, outcome in zip(decided, outcomes, strict=True) if outcome == "committed"]
+    tell(connection, ended, batch.receivers, batch.now)
 
 
 def _settle_letters(connection: Connection, batch: Batch) -> list[Outcome]:
@@ -87,7 +88,7 @@ def _settle_letters(connection: Connection, batch: Batch) -> list[Outcome]:
     for each in batch.decided:
         if each.task_id in of_open and each.error_class == "bug":
             each.digest = of_open[each.task_id].digest
-    return settle_tasks(connection, batch)
+    return settle_tasks(connection, batch).outcomes
 
 
 def list_letters(

@@ -1,30 +1,50 @@
-"""The outbox: what is still to be told, written in the transaction that decided it."""
+"""The outbox: who is still to be told what, written in the transaction that decided it.
 
-from collections.abc import Iterable, Sequence
+A line names a task and a receiver. What it says is read from the task when it is sent: a final state never changes.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from pilotage.adapters.sql.vms.rows import locking, run_rows
-from pilotage.adapters.sql.vms.tasks import event_of
-from pilotage.model.claim import Batch, claim_of
+from pilotage.adapters.sql.vms.rows import insert_all, locking, run_rows
+from pilotage.model.claim import claim_of
 from pilotage.model.errors import InvalidInput, NotFound
 
-_OUTBOX = {"event_id": "text", "receiver": "text", "task_id": "text", "payload": "text"}
+TOLD = dict.fromkeys(("task_id", "event_id", "callback_url"), "text")
+"""What an ended task must have to be told of; ``callback_url`` may be null."""
 
 
-class Message(Struct, gc=False):
-    """One final state for one receiver."""
+def telling(receivers: Sequence[str], ended: Sequence[Any]) -> tuple[list[str], dict[str, str]]:
+    """The inserts of a message for every receiver of every ended task, and their parameters but for ``now``.
 
-    event_id: str
-    receiver: str
-    task_id: str
-    payload: str
+    A message that is there already stays as it is.
+    """
+    names = {f"receiver{i}": name for i, name in enumerate(receivers)}
+    to = [(f":{parameter}", "true") for parameter in names]
+    if any(map(attrgetter("callback_url"), ended)):
+        to.append(("callback_url", "callback_url IS NOT NULL"))
+    inserts = [
+        "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, state, created_at, next_at) "
+        f"SELECT 'webhook', event_id, {receiver}, task_id, 'pending', :now, :now FROM {{rows}} WHERE {which} "
+        "ON CONFLICT (event_id, receiver) DO NOTHING"
+        for receiver, which in to
+    ]
+    return inserts, names
 
 
-class _Payload(Struct, gc=False):
+def tell(connection: Connection, ended: Sequence[Any], receivers: Sequence[str], now: float) -> None:
+    """Put a message for every receiver into the outbox for every task in ``ended``, which have the fields of `TOLD`."""
+    inserts, parameters = telling(receivers, ended)
+    if ended and inserts:
+        insert_all(connection, inserts, TOLD, ended, now=now, **parameters)
+
+
+class _Payload(Struct):
     """What a receiver is told."""
 
     event_id: str
@@ -37,60 +57,6 @@ class _Payload(Struct, gc=False):
     at: float
 
 
-def tell_results(connection: Connection, batch: Batch, final: Sequence[int]) -> None:
-    """Put a message per receiver into the outbox for every task that became final."""
-    rows: list[Message] = []
-    for i in final:
-        each = batch.decided[i]
-        to = [*batch.receivers, each.callback_url] if each.callback_url else batch.receivers
-        if to:
-            status = "success" if each.host else "failed"
-            rows += messages(
-                each.task_id, status, to, at=batch.now, host=each.host, error=each.error, error_class=each.error_class
-            )
-    put_in_outbox(connection, rows, batch.now)
-
-
-def messages(
-    task_id: str,
-    status: str,
-    receivers: Iterable[str],
-    *,
-    at: float,
-    host: str = "",
-    error: str = "",
-    error_class: str = "",
-) -> list[Message]:
-    """The webhook messages of a final state, one per receiver, all with the state's one id."""
-    event_id = event_of(task_id, status)
-    payload = _Payload(
-        event_id=event_id,
-        task_id=task_id,
-        status=status,
-        selected_node=host or None,
-        claim_id=claim_of(task_id) if host else None,
-        error=error or None,
-        error_class=error_class or None,
-        at=round(at, 6),
-    )
-    told = msgspec.json.encode(payload).decode()
-    return [Message(event_id, each, task_id, told) for each in receivers]
-
-
-def put_in_outbox(connection: Connection, rows: Sequence[Message], now: float) -> None:
-    """Write webhook messages; a message that is there already stays as it is."""
-    if rows:
-        run_rows(
-            connection,
-            "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, payload, state, created_at, next_at) "
-            "SELECT 'webhook', event_id, receiver, task_id, payload, 'pending', :now, :now FROM {rows} WHERE true "
-            "ON CONFLICT (event_id, receiver) DO NOTHING",
-            _OUTBOX,
-            rows,
-            now=now,
-        )
-
-
 class Due(Struct, frozen=True):
     """A message that is to be sent now. ``attempts`` counts this one."""
 
@@ -99,7 +65,7 @@ class Due(Struct, frozen=True):
     event_id: str
     receiver: str
     task_id: str
-    payload: str
+    payload: bytes
     attempts: int
 
 
@@ -118,15 +84,41 @@ def take_due(connection: Connection, kind: str, now: float, *, at_most: int, lea
     rows = [{"id": each} for each in ids]
     if not rows:
         return []
-    taken = run_rows(
+    run_rows(
         connection,
-        "UPDATE vm_outbox SET next_at = :until, attempts = attempts + 1 WHERE id IN (SELECT id FROM {rows}) "
-        "RETURNING id, kind, event_id, receiver, task_id, payload, attempts",
+        "UPDATE vm_outbox SET next_at = :until, attempts = attempts + 1 WHERE id IN (SELECT id FROM {rows})",
         {"id": "bigint"},
         rows,
         until=now + lease_s,
     )
-    return sorted((Due(**row._mapping) for row in taken), key=lambda due: due.id)
+    taken = run_rows(
+        connection,
+        "SELECT o.id, o.event_id, o.receiver, o.attempts, t.task_id, t.request, t.status, t.selected_node, t.error,"
+        " t.error_class, t.finished_at FROM {rows} JOIN vm_outbox o ON o.id = r.id"
+        " JOIN task_status t ON t.task_id = o.task_id ORDER BY o.id",
+        {"id": "bigint"},
+        rows,
+    )
+    payload_of = _request if kind == "publish" else _result
+    return [Due(row.id, kind, row.event_id, row.receiver, row.task_id, payload_of(row), row.attempts) for row in taken]
+
+
+def _request(row: Any) -> bytes:
+    return bytes(row.request.encode())
+
+
+def _result(row: Any) -> bytes:
+    payload = _Payload(
+        event_id=row.event_id,
+        task_id=row.task_id,
+        status=row.status,
+        selected_node=row.selected_node,
+        claim_id=claim_of(row.task_id) if row.status == "success" else None,
+        error=row.error,
+        error_class=row.error_class,
+        at=round(row.finished_at, 6),
+    )
+    return msgspec.json.encode(payload)
 
 
 class Sent(Struct, kw_only=True):

@@ -7,10 +7,9 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-from pilotage.adapters.sql.vms.outbox import messages, put_in_outbox
-from pilotage.adapters.sql.vms.rows import locking, run_rows
-from pilotage.adapters.sql.vms.tasks import event_of
-from pilotage.model.claim import CLAIM_SUFFIX, FINAL, OPEN
+from pilotage.adapters.sql.vms.outbox import tell
+from pilotage.adapters.sql.vms.rows import left_out, locking, run_rows
+from pilotage.model.claim import CLAIM_SUFFIX, FINAL, OPEN, event_of, history_line
 from pilotage.model.errors import InvalidInput, NotFound, WrongState
 from pilotage.model.vm import SchedulingRequest, encode_request
 
@@ -23,7 +22,24 @@ class Accepted(Struct):
     new: bool
 
 
-_ROW = {"task_id": "text", "digest": "text", "request": "text", "history": "text", "event_id": "text"}
+class _Cancelled(Struct):
+    """A task of which receivers are told."""
+
+    task_id: str
+    event_id: str
+    callback_url: str | None
+
+
+class _Queued(Struct):
+    """A request that is written down."""
+
+    task_id: str
+    digest: str
+    request: str
+    event_id: str
+
+
+_QUEUED = dict.fromkeys(_Queued.__struct_fields__, "text")
 
 
 def submit(
@@ -35,46 +51,40 @@ def submit(
     database. The same request again is answered with its state; another with the same id raises `WrongState`.
     """
     rows = [
-        {
-            "task_id": each.task_id,
-            "digest": each.digest,
-            "request": encode_request(each).decode(),
-            "history": f'{{"status":"queued","at":{now:.6f}}}\n',
-            "event_id": f"pub_{each.task_id}",
-        }
+        _Queued(each.task_id, each.digest, encode_request(each).decode(), f"pub_{each.task_id}")
         for each in sorted(requests, key=lambda each: each.task_id)
     ]
-    new = set(
-        run_rows(
-            connection,
-            "INSERT INTO task_status (task_id, status, updated_at, digest, request, history, created_at, attempts) "
-            "SELECT task_id, 'queued', :now, digest, request, history, :now, 0 FROM {rows} WHERE true "
-            "ON CONFLICT (task_id) DO NOTHING RETURNING task_id",
-            _ROW,
-            rows,
-            now=now,
-        ).scalars()
+    there = left_out(
+        connection,
+        "INSERT INTO task_status (task_id, status, updated_at, digest, request, history, created_at, attempts) "
+        "SELECT task_id, 'queued', :now, digest, request, :history, :now, 0 FROM {rows} WHERE true "
+        "ON CONFLICT (task_id) DO NOTHING",
+        ("task_status", "task_id"),
+        _QUEUED,
+        rows,
+        now=now,
+        history=history_line("queued", now),
     )
-    fresh = [row for row in rows if row["task_id"] in new]
-    if fresh and through_broker:
+    new = [row for row in rows if row.task_id not in there]
+    if new and through_broker:
         statement = (
-            "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, payload, state, created_at, next_at) "
-            "SELECT 'publish', event_id, '', task_id, request, 'pending', :now, :now FROM {rows} WHERE true "
+            "INSERT INTO vm_outbox (kind, event_id, receiver, task_id, state, created_at, next_at) "
+            "SELECT 'publish', event_id, '', task_id, 'pending', :now, :now FROM {rows} WHERE true "
             "ON CONFLICT (event_id, receiver) DO NOTHING"
         )
-        run_rows(connection, statement, _ROW, fresh, now=now)
-    elif fresh:
+        run_rows(connection, statement, _QUEUED, new, now=now)
+    elif new:
         connection.execute(
             text("INSERT INTO vm_queue (message_id, body) VALUES (:task_id, :body)"),
-            [{"task_id": row["task_id"], "body": row["request"].encode()} for row in fresh],
+            [{"task_id": row.task_id, "body": row.request.encode()} for row in new],
         )
-    known = _known(connection, [row["task_id"] for row in rows if row["task_id"] not in new])
+    known = _known(connection, sorted(there))
     accepted = []
     for each in requests:
         digest, status = known.get(each.task_id, (each.digest, "queued"))
         if digest != each.digest:
             raise WrongState(f"task_id: {each.task_id!r} belongs to another request")
-        accepted.append(Accepted(each.task_id, status, each.task_id in new))
+        accepted.append(Accepted(each.task_id, status, each.task_id not in there))
     return accepted
 
 
@@ -162,13 +172,12 @@ def cancel(connection: Connection, task_id: str, now: float, receivers: Sequence
         {
             "now": now,
             "event_id": event_of(task_id, "cancelled"),
-            "line": f'{{"status":"cancelled","at":{now:.6f}}}\n',
+            "line": history_line("cancelled", now),
             "task_id": task_id,
         },
     )
-    callback = msgspec.json.decode(row.request).get("callback_url")
-    to = [*receivers, callback] if callback else receivers
-    put_in_outbox(connection, messages(task_id, "cancelled", to, at=now), now)
+    callback_url = msgspec.json.decode(row.request).get("callback_url")
+    tell(connection, [_Cancelled(task_id, event_of(task_id, "cancelled"), callback_url)], receivers, now)
 
 
 def _told(row: Any) -> dict[str, Any]:

@@ -2,69 +2,48 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import sha256
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from pilotage.adapters.sql.vms.rows import left_out, run_rows
-from pilotage.model.claim import Batch, Decided, Outcome
-
-
-class _Task(Struct, gc=False):
-    """What a batch says of one task."""
-
-    task_id: str
-    status: str
-    selected_node: str | None
-    error: str | None
-    error_class: str | None
-    digest: str
-    request: str
-    history: str
-    created_at: float
-    processing_ms: float
-    attempts: int
-    event_id: str
-
+from pilotage.adapters.sql.vms.rows import document, left_out, run_rows
+from pilotage.model.claim import Batch, Decided, Outcome, event_of, history_line
 
 _TASK = {
-    "task_id": "text",
-    "status": "text",
-    "selected_node": "text",
-    "error": "text",
-    "error_class": "text",
-    "digest": "text",
-    "request": "text",
-    "history": "text",
-    "created_at": "double precision",
-    "processing_ms": "double precision",
+    **dict.fromkeys(("task_id", "host", "error", "error_class", "digest", "request", "history", "event_id"), "text"),
+    "received_at": "double precision",
     "attempts": "bigint",
-    "event_id": "text",
 }
+_PROCESSING_MS = "CASE WHEN received_at < :now THEN round(CAST((:now - received_at) * 1000 AS numeric), 3) ELSE 0 END"
+"""A clock may jump back."""
 
 
-@lru_cache(4096)
-def event_of(task_id: str, status: str) -> str:
-    """The idempotency id of a task's final state: the same whoever works it out, and however often."""
-    return "evt_" + sha256(f"{task_id}:{status}".encode()).hexdigest()[:24]
+class Settled(Struct):
+    """How the tasks of a batch ended: an outcome per decided request; and what was said of all, as a document."""
+
+    outcomes: list[Outcome]
+    told: str
+    count: int
+    """Rows in the document."""
 
 
-def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
+def settle_tasks(connection: Connection, batch: Batch) -> Settled:
     """Write every task's final state where it has none yet; tell which had one, or belong to another request."""
-    first: dict[str, int] = {}
-    for i, each in enumerate(batch.decided):
-        first.setdefault(each.task_id, i)
-    rows = [_task(batch.decided[first[task_id]], batch.now) for task_id in sorted(first)]
+    first = {each.task_id: each for each in reversed(batch.decided)}
+    rows = [first[task_id] for task_id in sorted(first)]
     if not rows:
-        return []
+        return Settled([], "[]", 0)
+    for each in rows:
+        each.event_id = event_of(each.task_id, each.status)
+        each.history = _history(each.received_at, each.decided_at, each.status, batch.now)
+    told = document(rows)
     losers = left_out(
         connection,
         "INSERT INTO task_status (task_id, status, selected_node, updated_at, error, error_class, digest, request,"
         " history, created_at, finished_at, processing_ms, attempts, worker, event_id) "
-        "SELECT task_id, status, selected_node, :now, error, error_class, digest, request, history, created_at, :now,"
-        " processing_ms, attempts, :worker, event_id FROM {rows} WHERE true "
+        "SELECT task_id, CASE WHEN host IS NULL THEN 'failed' ELSE 'success' END, host, :now, error, error_class,"
+        f" digest, request, history, received_at, :now, {_PROCESSING_MS}, coalesce(attempts, 1), :worker,"
+        " event_id FROM {rows} WHERE true "
         "ON CONFLICT (task_id) DO UPDATE SET status = excluded.status, selected_node = excluded.selected_node,"
         " updated_at = excluded.updated_at, error = excluded.error, error_class = excluded.error_class,"
         " history = task_status.history || substr(excluded.history, :queued), finished_at = excluded.finished_at,"
@@ -74,11 +53,19 @@ def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
         ("task_status", "task_id"),
         _TASK,
         rows,
+        told,
         now=batch.now,
         worker=batch.worker,
-        queued=len(_line("queued", batch.now)) + 1,  # who was queued before has that line
+        queued=len(history_line("queued", batch.now)) + 1,  # who was queued before has that line
     )
-    digests: dict[str, str] = {}
+    if not losers and len(rows) == len(batch.decided):
+        return Settled(["committed"] * len(rows), told, len(rows))
+    return Settled(_outcomes(connection, batch, first, losers), told, len(rows))
+
+
+def _outcomes(connection: Connection, batch: Batch, first: dict[str, Decided], losers: set[str]) -> list[Outcome]:
+    """Tell the ends of a batch in which some came again, or are somebody else's."""
+    digests = {task_id: each.digest for task_id, each in first.items()}
     if losers:
         found = run_rows(
             connection,
@@ -86,39 +73,20 @@ def settle_tasks(connection: Connection, batch: Batch) -> list[Outcome]:
             {"task_id": "text"},
             [{"task_id": task_id} for task_id in losers],
         )
-        digests = {row.task_id: row.digest for row in found}
+        digests |= {row.task_id: row.digest for row in found}
     outcomes: list[Outcome] = []
-    for i, each in enumerate(batch.decided):
-        if first[each.task_id] == i and each.task_id not in losers:
+    for each in batch.decided:
+        if first[each.task_id] is each and each.task_id not in losers:
             outcomes.append("committed")
         else:
-            digest = digests.get(each.task_id, batch.decided[first[each.task_id]].digest)
-            outcomes.append("duplicate" if digest == each.digest else "conflict")
+            outcomes.append("duplicate" if digests[each.task_id] == each.digest else "conflict")
     return outcomes
 
 
-def _task(each: Decided, now: float) -> _Task:
-    status = "success" if each.host else "failed"
-    return _Task(
-        task_id=each.task_id,
-        status=status,
-        selected_node=each.host or None,
-        error=each.error or None,
-        error_class=each.error_class or None,
-        digest=each.digest,
-        request=each.request,
-        history=_lines(each.received_at, each.decided_at, status, now),
-        created_at=each.received_at,
-        processing_ms=round(max(0.0, now - each.received_at) * 1000, 3),  # a clock may jump back
-        attempts=each.attempts,
-        event_id=event_of(each.task_id, status),
-    )
-
-
 @lru_cache(64)
-def _lines(received_at: float, decided_at: float, status: str, now: float) -> str:
+def _history(received_at: float, decided_at: float, status: str, now: float) -> str:
     """The history of a task; most of a batch came and were decided together."""
-    return _line("queued", received_at) + _line("running", decided_at) + _line(status, now)
+    return history_line("queued", received_at) + history_line("running", decided_at) + history_line(status, now)
 
 
 def reopen(connection: Connection, batch: Batch, again: Sequence[int]) -> None:
@@ -126,12 +94,11 @@ def reopen(connection: Connection, batch: Batch, again: Sequence[int]) -> None:
     rows = []
     for i in again:
         each = batch.decided[i]
-        why = f"{each.host} refused" if each.host else "hosts changed"
         rows.append(
             {
                 "task_id": each.task_id,
-                "cut": len(_line("success" if each.host else "failed", batch.now)),
-                "line": f'{{"status":"running","at":{batch.now:.6f},"detail":{msgspec.json.encode(why).decode()}}}\n',
+                "cut": len(history_line(each.status, batch.now)),
+                "line": history_line("running", batch.now, f"{each.host} refused" if each.host else "hosts changed"),
             }
         )
     if rows:
@@ -144,8 +111,3 @@ def reopen(connection: Connection, batch: Batch, again: Sequence[int]) -> None:
             {"task_id": "text", "line": "text", "cut": "bigint"},
             rows,
         )
-
-
-def _line(status: str, at: float) -> str:
-    """One line of a task's history; times of this epoch have ten digits, so lines of one status are equally long."""
-    return f'{{"status":"{status}","at":{at:.6f}}}\n'
