@@ -106,7 +106,7 @@ def blank_row_alive(engine: Engine) -> None:
 
 
 def active_miscounted(engine: Engine) -> None:
-    engine.room._active_count += 1
+    engine.room.active += 1
 
 
 def active_entry_lost(engine: Engine) -> None:

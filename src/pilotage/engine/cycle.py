@@ -46,7 +46,8 @@ class Cycle:
         run = self._run_of(task)
         kind = self._kind_of(task) if run is None else run.kind
         choice = self._choose(kind, task, now) if run is None else run.choose(task.id)
-        state.rotation.advance(choice.visited)
+        if choice.visited:
+            state.rotation.advance(choice.visited)
         gpus: tuple[int, ...] = ()
         if choice.row < 0:
             rejection = self._rejection(kind, task, now)

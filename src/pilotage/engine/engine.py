@@ -97,8 +97,8 @@ class Engine:
         self.gangs = Gangs()
         self.gang_cycle = GangCycle(self.gangs, self.room, self.state, self.cycle)
         self.story = Story()
+        self._tell = self.story.tell
         self._plugins = (*policy.filters, *scorers, policy.devices)
-        self._seq = 0
         self._decided_at = -1.0
         self._effects: list[Effect] = []
         self._mix = MixLearner() if any("workload" in plugin.reads for plugin in self._plugins) else None
@@ -159,8 +159,10 @@ class Engine:
         task = event.task
         if task.id in self.room or task.id in self.state.placements:
             raise InvalidInput("task_id", f"a task called {task.id!r} is known already")
-        self.state.queues.check_task(task)
-        self.gangs.check(task)
+        if task.queue:
+            self.state.queues.check_task(task)
+        if task.gang:
+            self.gangs.check(task)
         self.room.submit(task)
         if task.gang and not task.gates:
             self.gangs.waits(task)
@@ -319,8 +321,8 @@ class Engine:
         if task.gang and not self.gangs.stands(task.gang):
             self._decide_gang(waiting, now)
             return
-        decision, cures = self.cycle.decide(task, self._seq + 1, now)
-        self._seq += 1
+        decision, cures = self.cycle.decide(task, self.story.cause + 1, now)
+        self.story.cause += 1
         if decision.node:
             self._bind(waiting, decision, now)
         else:
@@ -357,8 +359,8 @@ class Engine:
             self.gangs.hold(first.task)
             self._tell(now, first.task.id, "held", lacking)
             return
-        verdict = self.gang_cycle.decide(first, self._seq, now)
-        self._seq += len(verdict.core)
+        verdict = self.gang_cycle.decide(first, self.story.cause, now)
+        self.story.cause += len(verdict.core)
         for member, decision in zip(verdict.core, verdict.decisions, strict=True):
             if verdict.placed:
                 self._bind(member, decision, now)
@@ -391,7 +393,7 @@ class Engine:
     def checkpoint(self) -> Checkpoint:
         """Return all that `restore` needs to make an engine that decides the same from here on."""
         return Checkpoint(
-            seq=self._seq,
+            seq=self.story.cause,
             decided_at=self._decided_at,
             effects=tuple(self._effects),
             attempts=tuple(self._attempts.items()),
@@ -404,7 +406,7 @@ class Engine:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Fill this engine, which must be new, from a checkpoint. Its policy may be another one."""
-        self._seq = checkpoint.seq
+        self.story.cause = checkpoint.seq
         self._decided_at = checkpoint.decided_at
         self._effects = list(checkpoint.effects)
         self._attempts = dict(checkpoint.attempts)
@@ -422,9 +424,6 @@ class Engine:
         self._effects.append(Displaced(task_id, node, reason))
         self._attempts.pop(task_id, None)
         self._tell(now, task_id, "displaced", node)
-
-    def _tell(self, now: float, key: str, what: str, detail: object = "") -> None:
-        self.story.tell(self._seq, now, key, what, detail)
 
 
 def _cure_of(before: Node, after: Node) -> Cure:

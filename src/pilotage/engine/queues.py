@@ -65,6 +65,8 @@ class QueueTree:
 
     def __init__(self, rank: Rank = by_share) -> None:
         self.queues: dict[str, Queue] = {}
+        self.declared = False
+        """Whether there is any queue."""
         self.used: dict[str, dict[str, int]] = {}
         """By queue, what the placed tasks of its subtree use, in base units."""
         self.children: dict[str, list[str]] = {}
@@ -75,11 +77,6 @@ class QueueTree:
         self._rank = rank
         self._turns: dict[str, tuple[Any, str]] = {}
         self._capacity: dict[str, int] = {}
-
-    @property
-    def declared(self) -> bool:
-        """Whether there is any queue."""
-        return bool(self.queues)
 
     def __contains__(self, name: str) -> bool:
         return name in self.queues or name == NO_QUEUE
@@ -143,6 +140,7 @@ class QueueTree:
 
     def _arrange(self) -> None:
         """Work out the shape anew, and what inner queues use from what the leaves use."""
+        self.declared = bool(self.queues)
         own = {name: used for name, used in self.used.items() if not self.children.get(name)}
         names = sorted(self.queues)
         self.children = {name: [child for child in names if self.queues[child].parent == name] for name in names}

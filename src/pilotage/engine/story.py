@@ -22,11 +22,13 @@ class Story:
     """The last ``length`` events of all objects, oldest first."""
 
     def __init__(self, length: int = 100_000) -> None:
+        self.cause = 0
+        """The last decision so far."""
         self._lines: deque[tuple[int, float, str, str, object]] = deque(maxlen=length)
 
-    def tell(self, cause: int, now: float, key: str, what: str, detail: object = "") -> None:
+    def tell(self, now: float, key: str, what: str, detail: object = "") -> None:
         """Add one line."""
-        self._lines.append((cause, now, key, what, detail))
+        self._lines.append((self.cause, now, key, what, detail))
 
     def of(self, key: str) -> list[Line]:
         """Return what is still known about ``key`` (a task or a node), oldest first."""

@@ -11,7 +11,7 @@ A rejected task sleeps until something happens that can cure it; woken, it first
 which doubles with every rejection. A task that only its queue's limit holds back sits out nothing. A task is in
 exactly one place; it leaves the room only by `pop` or `discard`.
 
-The order has two levels: the tree of queues says which leaf goes next, the leaf's heap which of its tasks.
+The order has two levels: the tree of queues says which leaf goes next, the leaf's line which of its tasks.
 """
 
 from collections import deque
@@ -22,12 +22,16 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from pilotage.engine.held import Held
+from pilotage.engine.lineup import Lineup
 from pilotage.engine.queues import NO_QUEUE, QueueTree, pick_queue
 from pilotage.model.errors import InvalidInput
 from pilotage.model.events import Cure
 from pilotage.model.task import Task
 
 Place = Literal["active", "backoff", "unschedulable", "gated"]
+
+Entry = tuple[Any, int, int, str]
+"""Key, number of submission, ticket and id of a task: its place in an order."""
 
 
 class Waiting(Struct):
@@ -89,17 +93,18 @@ class WaitingRoom:
         self._queues = queues
         self._backoff = backoff
         self._tasks: dict[str, Waiting] = {}
-        self._active: dict[str, list[tuple[Any, int, int, str]]] = {}
-        """By leaf of the tree of queues, a heap."""
+        self._active: dict[str, Lineup[Entry]] = {}
+        """By leaf of the tree of queues."""
         self._ready: dict[str, int] = {}
         """By queue, the number of active tasks in its subtree, if there are queues."""
         self._held = Held(queues)
-        self._hurried: deque[tuple[Any, int, int, str]] = deque()
+        self._hurried: deque[Entry] = deque()
         """Entries of active tasks that go before all others."""
         self._sitting_out: list[tuple[float, int, int, str]] = []
         self._asleep: dict[Cure, dict[str, None]] = {}
         self._submitted = 0
-        self._active_count = 0
+        self.active = 0
+        """Number of tasks that can be popped now."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -113,11 +118,6 @@ class WaitingRoom:
     def get(self, task_id: str) -> Waiting | None:
         """Return the task's entry, or None if it does not wait here."""
         return self._tasks.get(task_id)
-
-    @property
-    def active(self) -> int:
-        """Number of tasks that can be popped now."""
-        return self._active_count
 
     @property
     def next_release_s(self) -> float | None:
@@ -142,18 +142,14 @@ class WaitingRoom:
 
     def pop(self) -> Waiting:
         """Take out the active task that is first in the order of the queue (equal keys: submitted first)."""
-        while self._hurried:
-            entry = self._hurried.popleft()
-            if self._current(entry, "active"):
-                return self._taken(entry[3])
-        heap = self._active[pick_queue(self._queues, self._ready) if self._queues.declared else NO_QUEUE]
-        while True:
-            entry = heappop(heap)
-            if self._current(entry, "active"):
-                return self._taken(entry[3])
-
-    def _taken(self, task_id: str) -> Waiting:
-        waiting = self._tasks.pop(task_id)
+        waiting = None
+        while self._hurried and waiting is None:
+            waiting = self._current(self._hurried.popleft(), "active")
+        if waiting is None:
+            line = self._active[pick_queue(self._queues, self._ready) if self._queues.declared else NO_QUEUE]
+            while waiting is None:
+                waiting = self._current(line.pop(), "active")
+        del self._tasks[waiting.task.id]
         self._left_active(waiting)
         return waiting
 
@@ -227,7 +223,7 @@ class WaitingRoom:
         """Follow a change of the tree itself."""
         self._ready = {}
         for waiting in self:
-            if waiting.place == "active":
+            if waiting.place == "active" and self._queues.declared:
                 self._count_ready(waiting, 1)
         self.queues_moved(now)
 
@@ -253,7 +249,7 @@ class WaitingRoom:
     def lost(self) -> list[str]:
         """Return the tasks that their place does not list, so that they could never leave it: there are none."""
         listed: dict[Place, set[str]] = {
-            "active": {e[3] for heap in self._active.values() for e in heap if self._current(e, "active")},
+            "active": {e[3] for line in self._active.values() for e in line if self._current(e, "active")},
             "backoff": {entry[3] for entry in self._sitting_out if self._current(entry, "backoff")},
             "unschedulable": {*self._held, *(task_id for asleep in self._asleep.values() for task_id in asleep)},
             "gated": {waiting.task.id for waiting in self if waiting.place == "gated"},
@@ -303,26 +299,30 @@ class WaitingRoom:
         self._move(waiting, "backoff")
         heappush(self._sitting_out, (self._due(waiting), waiting.seq, waiting.ticket, waiting.task.id))
 
-    def _activate(self, waiting: Waiting) -> tuple[Any, int, int, str]:
+    def _activate(self, waiting: Waiting) -> Entry:
         self._move(waiting, "active")
-        self._active_count += 1
-        self._count_ready(waiting, 1)
+        self.active += 1
+        if self._queues.declared:
+            self._count_ready(waiting, 1)
         entry = (waiting.key, waiting.seq, waiting.ticket, waiting.task.id)
-        heappush(self._active.setdefault(waiting.task.queue, []), entry)
+        line = self._active.get(waiting.task.queue)
+        if line is None:
+            line = self._active[waiting.task.queue] = Lineup()
+        line.push(entry)
         return entry
 
     def _left_active(self, waiting: Waiting) -> None:
-        self._active_count -= 1
-        self._count_ready(waiting, -1)
+        self.active -= 1
+        if self._queues.declared:
+            self._count_ready(waiting, -1)
         if self._held:
             follows = self._held.next_of(waiting.task)
             if follows is not None:
                 self._activate(self._tasks[follows])
 
     def _count_ready(self, waiting: Waiting, sign: int) -> None:
-        if self._queues.declared:
-            for name in self._queues.path(waiting.task.queue):
-                self._ready[name] = self._ready.get(name, 0) + sign
+        for name in self._queues.path(waiting.task.queue):
+            self._ready[name] = self._ready.get(name, 0) + sign
 
     def _move(self, waiting: Waiting, place: Place) -> None:
         waiting.place = place
@@ -337,6 +337,10 @@ class WaitingRoom:
             if not asleep:
                 del self._asleep[waiting.cures]
 
-    def _current(self, entry: tuple[Any, int, int, str], place: Place) -> bool:
-        waiting = self._tasks.get(entry[3])
-        return waiting is not None and waiting.seq == entry[1] and waiting.ticket == entry[2] and waiting.place == place
+    def _current(self, entry: Entry, place: Place) -> Waiting | None:
+        """Return the task of an entry if it still is where the entry says."""
+        _, seq, ticket, task_id = entry
+        waiting = self._tasks.get(task_id)
+        if waiting is None or waiting.ticket != ticket or waiting.seq != seq or waiting.place != place:
+            return None
+        return waiting

@@ -40,6 +40,9 @@ class Taint(Struct, frozen=True, order=True):
     effect: TaintEffect = TaintEffect.NO_SCHEDULE
 
 
+NO_LABELS: immutabledict[str, str] = immutabledict()
+
+
 class Node(Struct, frozen=True, kw_only=True):
     """A place where tasks run.
 
@@ -53,7 +56,7 @@ class Node(Struct, frozen=True, kw_only=True):
     capacity: Amounts
     gpus: int = 0
     gpu_model: str = ""
-    labels: Mapping[str, str] = immutabledict()
+    labels: Mapping[str, str] = NO_LABELS
     taints: tuple[Taint, ...] = ()
     cordoned: bool = False
     images: Mapping[str, int] = immutabledict()
@@ -71,13 +74,10 @@ class Node(Struct, frozen=True, kw_only=True):
         force_setattr(self, "images", checked_amounts("images", self.images))
 
 
-_NO_LABELS: immutabledict[str, str] = immutabledict()
-
-
 def checked_labels(field: str, labels: Mapping[str, Any]) -> immutabledict[str, str]:
     """Return ``labels`` as an immutable mapping sorted by key, or raise `InvalidInput`."""
     if not labels:
-        return _NO_LABELS
+        return NO_LABELS
     for key, value in labels.items():
         checked_name(f"{field} key", key)
         if not isinstance(value, str) or len(value) > 512:

@@ -19,7 +19,7 @@ from pilotage.model.company import Company, PreferredCompany, Spread
 from pilotage.model.errors import InvalidInput
 from pilotage.model.expression import Expression
 from pilotage.model.group import Group
-from pilotage.model.node import TaintEffect, checked_labels
+from pilotage.model.node import NO_LABELS, TaintEffect, checked_labels
 
 
 class Toleration(Struct, frozen=True, cache_hash=True):
@@ -153,7 +153,7 @@ class Task(Struct, frozen=True, kw_only=True):
     spec: TaskSpec
     priority: int = 0
     arrival_s: float = 0.0
-    labels: Mapping[str, str] = immutabledict()
+    labels: Mapping[str, str] = NO_LABELS
     gates: tuple[str, ...] = ()
     namespace: str = ""
     gang: str = ""
@@ -172,8 +172,10 @@ class Task(Struct, frozen=True, kw_only=True):
             raise InvalidInput("priority", f"must fit 32 bits, got {self.priority}")
         if not 0 <= self.arrival_s < float("inf"):
             raise InvalidInput("arrival_s", f"must be a finite number of seconds, not negative, got {self.arrival_s}")
-        force_setattr(self, "labels", checked_labels("labels", self.labels))
-        force_setattr(self, "gates", checked_tuple("gates", self.gates, str))
+        if self.labels is not NO_LABELS:
+            force_setattr(self, "labels", checked_labels("labels", self.labels))
+        if self.gates != ():
+            force_setattr(self, "gates", checked_tuple("gates", self.gates, str))
 
     @property
     def demand(self) -> Amounts:

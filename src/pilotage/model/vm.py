@@ -47,8 +47,7 @@ class SchedulingRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reservation_s: Annotated[int, Meta(ge=0, le=31_536_000)] | None = None
 
     def __post_init__(self) -> None:
-        both = set(self.traits_required) & set(self.traits_forbidden)
-        if both:
+        if self.traits_forbidden and (both := set(self.traits_required) & set(self.traits_forbidden)):
             raise InvalidInput("traits_forbidden", f"names {min(both)!r}, which is required too")
         if self.group is not None and self.group.scope not in ("host", "rack", "zone"):
             raise InvalidInput("group.scope", f"must be host, rack or zone, got {self.group.scope!r}")

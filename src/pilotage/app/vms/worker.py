@@ -383,14 +383,15 @@ class Worker:
         """Acknowledge what is durable; what was refused is decided again, before anything new."""
         settled = [delivery for _, delivery in work.letters]
         for each, outcome in zip(work.decided, done.outcomes, strict=True):
-            entry = self._entries[each.task_id]
             if outcome in ("refused", "stale"):
+                entry = self._entries[each.task_id]
                 entry.pending.attempts += 1
                 self._again.append(entry)
                 continue
-            del self._entries[each.task_id]
+            entry = self._entries.pop(each.task_id)
             settled += entry.deliveries
-            self._take_up(entry.others)
+            if entry.others:
+                self._take_up(entry.others)
         nameless = [each for each in work.letters if not each[0].task_id]
         if nameless and self._park is not None:
             await self._park(nameless)
