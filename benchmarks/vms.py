@@ -239,6 +239,7 @@ async def raw_consumer(
             with shared.done.get_lock():
                 shared.done.value += len(batch)
 
+    await asyncio.wrap_future(writer.run(lambda _: None))  # connected before the start, as a worker is
     cpu = await begin()
     working = asyncio.ensure_future(work())
     await _stopped(shared)

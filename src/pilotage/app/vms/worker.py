@@ -174,6 +174,7 @@ class Worker:
             self._placer.seq = known.seq
 
         await self._decide_thread(learn)
+        await _patiently(lambda: asyncio.wrap_future(self._writer.run(lambda _: None)))  # it connects now, not later
         self._read = known.seq
         _log.info("worker ready", worker=self.name, hosts=len(known.hosts), claims=len(known.claims), seq=known.seq)
 
@@ -227,28 +228,24 @@ class Worker:
         incoming: asyncio.Future[list[Delivery]] | None = None
         try:
             while True:
-                if incoming is None and not self._stopping:
-                    room = max(1, self._batch - len(self._next.decided))
+                room = self._batch - len(self._next.decided)
+                if incoming is None and room > 0 and not self._stopping:
                     incoming = asyncio.ensure_future(self._queue.batch(room, self._linger()))
-                again, self._again = self._again, []
-                if not again and incoming is not None and not incoming.done():
+                if not self._again and (incoming is None or not incoming.done()):
+                    if self._stopping and not self._entries:
+                        return
                     self._woken.clear()
                     woken = asyncio.ensure_future(self._woken.wait())
-                    both: set[asyncio.Future[Any]] = {incoming, woken}
-                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                    awaited: list[asyncio.Future[Any]] = [woken] if incoming is None else [woken, incoming]
+                    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
                     woken.cancel()
-                    again, self._again = self._again, []
+                again, self._again = self._again, []
                 deliveries: list[Delivery] = []
                 if incoming is not None and incoming.done():
                     deliveries, incoming = incoming.result(), None
                 if deliveries or again:
                     pending, letters = self._take_in(deliveries, again)
                     await self._hand_over(await self._decide_thread(partial(self._decide, pending, letters)))
-                elif self._stopping:
-                    if not self._entries:
-                        return
-                    self._woken.clear()
-                    await self._woken.wait()
         finally:
             if incoming is not None:
                 incoming.cancel()
@@ -310,6 +307,7 @@ class Worker:
             self._handed.clear()
             work, self._next = self._next, Work()
             self._taken.set()
+            self._woken.set()
             if work:
                 self._committing = True
                 await self._carry_out(work)

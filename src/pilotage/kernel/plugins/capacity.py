@@ -40,10 +40,12 @@ class Capacity(Filter):
     def _enough(fragment: Fragment, nodes: Nodes) -> Iterator[tuple[str, BoolArray]]:
         """Yield for each amount asked for whether nodes have it."""
         c = nodes.columns
-        used, capacity = nodes.across(c.used), nodes.across(c.capacity)
         for name, amount in fragment:
             i = c.resources.get(name)
-            yield name, np.zeros(len(nodes), np.bool_) if i is None else used[i] + amount <= capacity[i]
+            if i is None:
+                yield name, np.zeros(len(nodes), np.bool_)
+            else:
+                yield name, nodes.of(c.used[i]) + amount <= nodes.of(c.capacity[i])
 
     def mask_row(self, fragment: Fragment, columns: Columns, row: int) -> bool:
         used, capacity, _ = columns.numbers_of(row)
