@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,9 @@ from pilotage.model.claim import Change
 from pilotage.model.group import Group
 from pilotage.model.vm import SchedulingRequest, encode_request
 from tests.vms.cloud import Cloud, host, request, work_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def ends(cloud: Cloud) -> dict[str, int]:
@@ -98,14 +102,19 @@ async def test_a_bad_message_becomes_a_letter_and_a_failed_task(cloud: Cloud) ->
 
 
 class ThreeAtATime:
-    """A queue that hands out three at most, and notes how many are settled at once."""
+    """A queue that hands out three at most, and notes how many are settled at once; ``begun`` is called first."""
 
-    def __init__(self, *requests: SchedulingRequest) -> None:
+    def __init__(self, *requests: SchedulingRequest, begun: Callable[[], object]) -> None:
+        self._begun = begun
         self.left = [Delivery(0, i, encode_request(each), each.task_id) for i, each in enumerate(requests)]
         self.settled: list[int] = []
+        self._asked: list[int] = []
         self._stopped = asyncio.Event()
 
     async def batch(self, at_most: int, linger_s: float) -> list[Delivery]:
+        if not self._asked:
+            self._begun()
+        self._asked.append(at_most)
         if not self.left:
             await self._stopped.wait()
         part, self.left = self.left[: min(3, at_most)], self.left[min(3, at_most) :]
@@ -124,13 +133,16 @@ class ThreeAtATime:
 @pytest.mark.asyncio
 async def test_a_batch_grows_part_by_part_while_another_is_committed(cloud: Cloud) -> None:
     cloud.bring_in(host("bm1", cpu=64, memory=65_536))
-    queue = ThreeAtATime(*(request(f"vm{i}") for i in range(30)))
-    worker, metrics = cloud.worker(queue=queue, batch=10)
     go_on = threading.Event()
-    cloud.writer.run(lambda _: go_on.wait(30))
+    queue = ThreeAtATime(
+        *(request(f"vm{i}") for i in range(30)), begun=lambda: cloud.writer.run(lambda _: go_on.wait(30))
+    )
+    worker, metrics = cloud.worker(queue=queue, batch=10)
     running = asyncio.ensure_future(work_until([worker], lambda: metrics.outcomes["success"] == 30))
-    while len(queue.left) > 16:  # three are being committed, ten are decided, and one waits for room
+    while len(queue.left) > 17:  # three are being committed, ten are decided
         await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert len(queue.left) == 17, "what there is no room for is not asked for"
     go_on.set()
     await running
     assert queue.settled[1] > 3

@@ -25,7 +25,6 @@ from pilotage.kernel.policy import Policy
 from pilotage.model.claim import Change, Decided, ErrorClass, HostRow, Outcome, claim_of
 from pilotage.model.effects import Bind, Effect, Reject
 from pilotage.model.events import (
-    BindConfirmed,
     NodeAdded,
     NodeRemoved,
     NodeUpdated,
@@ -211,8 +210,7 @@ class Placer:
     def _placed(self, each: Pending, host: str, now: float) -> Decided:
         decided = self._failed(each, "", "", now)
         request, group = each.request, each.request.group
-        decided.host = host
-        decided.on_dedicated = self.hosts[host].dedicated
+        decided.host, decided.on_dedicated = host, self.hosts[host].dedicated
         if group is not None:
             decided.group_name = group.name
             decided.group_rule = msgspec.json.encode(group).decode()
@@ -271,16 +269,12 @@ class Placer:
         )
 
     def learn(self, decided: Sequence[Decided], outcomes: Sequence[Outcome]) -> None:
-        """Take in what the store made of a batch: claims are confirmed, everything else is forgotten."""
+        """Take in what the store made of a batch: what became a claim counts already, everything else is forgotten."""
         for each, outcome in zip(decided, outcomes, strict=True):
-            if not each.host:
-                continue
-            engine = self._engines[each.pool]
-            if outcome == "committed":
-                engine.apply(BindConfirmed(each.task_id))
+            if each.host and outcome == "committed":
                 self._claims[claim_of(each.task_id)] = (each.pool, each.task_id)
-            elif each.task_id in engine.state.placements:
-                engine.apply(TaskFinished(each.task_id))
+            elif each.host and each.task_id in self._engines[each.pool].state.placements:
+                self._engines[each.pool].apply(TaskFinished(each.task_id))
 
 
 def spec_of(request: SchedulingRequest) -> TaskSpec:
