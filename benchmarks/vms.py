@@ -44,7 +44,7 @@ from pilotage.model.vm import SchedulingRequest, encode_request
 from tests.integration.postgres import running_postgres
 from tests.integration.rabbitmq import running_broker
 
-REQUESTS, HOSTS, ROUNDS, BATCH, PREFETCH = 12_000, 2_000, 5, 1_000, 2_000
+REQUESTS, HOSTS, ROUNDS, BATCH, PREFETCH = 12_000, 2_000, 11, 1_000, 2_000
 SIZES = ((1, 2048), (2, 4096), (2, 8192), (4, 16_384))
 ARMS = tuple((kind, processes) for processes in (1, 2) for kind in ("raw", "claims"))
 NAMES = {"raw": "consume, commit, acknowledge", "claims": "claims"}
