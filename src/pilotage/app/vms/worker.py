@@ -232,7 +232,7 @@ class Worker:
                 if incoming is None and room > 0 and not self._stopping:
                     incoming = asyncio.ensure_future(self._queue.batch(room, self._linger()))
                 if not self._again and (incoming is None or not incoming.done()):
-                    if self._stopping and not self._entries:
+                    if incoming is None and self._stopping and not self._entries:
                         return
                     self._woken.clear()
                     woken = asyncio.ensure_future(self._woken.wait())
